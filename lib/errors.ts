@@ -1,0 +1,76 @@
+import type { FaultyMember } from './channel/topic.js'
+
+/** Base of every error the library throws, rejects with or emits. Match on `code`, never on the message. */
+export class TribelineError extends Error {
+  /** Stable, in capitals. */
+  readonly code: string
+  /** Whether the same call may succeed later without a change by the caller. */
+  readonly retriable: boolean
+
+  constructor(code: string, message: string, options: { retriable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = new.target.name
+    this.code = code
+    this.retriable = options.retriable ?? false
+  }
+}
+
+/** An option is unknown, out of range, or contradicts another. Thrown at once. */
+export class InvalidOptionError extends TribelineError {
+  readonly option: string
+  constructor(option: string, expected: string, got: unknown) {
+    super('INVALID_OPTION', `Option ${option} must be ${expected}; got ${describe(got)}`)
+    this.option = option
+  }
+}
+
+/** The call does not fit the object's state, for instance sending on a channel that has left. */
+export class InvalidStateError extends TribelineError {
+  constructor(expected: string, actual: string) {
+    super('INVALID_STATE', `Expected ${expected}, but it is ${actual}`)
+  }
+}
+
+/** No port of the range is free, the address is not ours, or the multicast interface does not exist. */
+export class ListenError extends TribelineError {
+  constructor(what: string, cause?: unknown) {
+    super('LISTEN_FAILED', what, { cause, retriable: true })
+  }
+}
+
+/** A send that was asked to fail did not reach its members; each is named with its reason. */
+export class SendError extends TribelineError {
+  readonly faultyMembers: readonly FaultyMember[]
+  constructor(faultyMembers: readonly FaultyMember[]) {
+    const list = faultyMembers.map(f => `${f.member.name} (${f.reason})`).join(', ')
+    super('SEND_FAILED', `Not acknowledged by ${list || 'any member'}`, { retriable: true })
+    this.faultyMembers = faultyMembers
+  }
+}
+
+/** A message is larger than the limit allows; nothing was sent or changed. */
+export class MessageTooLargeError extends TribelineError {
+  constructor(what: string, bytes: number, limitBytes: number) {
+    super('MESSAGE_TOO_LARGE', `${what} has ${bytes} bytes; the limit is ${limitBytes}`)
+  }
+}
+
+/** Bytes from the network are not what the protocol allows. Never reaches the application: counted, then dropped. */
+export class ProtocolError extends TribelineError {
+  constructor(reason: string) {
+    super('PROTOCOL', reason)
+  }
+}
+
+/** The session was invalidated or has expired. */
+export class SessionInvalidError extends TribelineError {
+  constructor(id: string) {
+    super('SESSION_INVALID', `Session ${id.slice(0, 6)}… is no longer valid`)
+  }
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  return String(value)
+}

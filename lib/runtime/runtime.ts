@@ -1,0 +1,115 @@
+/**
+ * The outside world as the library sees it: time, randomness, network. Everything else in `lib/` is handed one of
+ * these, so the same code runs on a real host and in the simulator.
+ */
+
+/** A pending timer. Cancelling one that has run, or twice, does nothing. */
+export interface Timer {
+  cancel(): void
+}
+
+/** Time. All values are milliseconds. */
+export interface Clock {
+  /** The host's wall clock since the epoch. It may jump; read it once, at start. */
+  wall(): number
+  /** A clock that never steps back; its origin means nothing. */
+  monotonic(): number
+  /** Runs once after `delayMs`; never keeps the process alive. */
+  setTimer(delayMs: number, run: () => void): Timer
+  /** Runs once at the end of this turn of the event loop, after the input at hand has been read. */
+  soon(run: () => void): void
+}
+
+/** Randomness. */
+export interface Random {
+  bytes(length: number): Uint8Array
+  /** A whole number from 0 to 2^32 - 1. */
+  uint32(): number
+}
+
+/** Where something listens. `host` is an IP address or a name. */
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+/** Why a stream is over. `local`: we destroyed it. */
+export type StreamEnd = 'end' | 'reset' | 'refused' | 'timeout' | 'unreachable' | 'local'
+
+/** One reliable, ordered stream of bytes. */
+export interface Stream {
+  readonly remote: Endpoint
+  /** Bytes handed over and not yet taken by the system. */
+  readonly bufferedBytes: number
+  /** Hands bytes over in order; the caller must not change them afterwards. `false`: full, wait for `drain`. */
+  write(bytes: Uint8Array): boolean
+  /** Sends what is buffered, then closes. */
+  end(): void
+  /** Closes at once, dropping what is buffered. `closed('local')` follows. */
+  destroy(): void
+  pause(): void
+  resume(): void
+}
+
+/** What a stream tells its owner. Nothing is called after `closed`, which is called exactly once. */
+export interface StreamHandlers {
+  /** The stream is connected (once, for streams made by `connect`; never for accepted ones). */
+  opened?(): void
+  /** Bytes came in; they stay valid after the call. */
+  data(bytes: Uint8Array): void
+  /** There is room again after `write` said `false`. */
+  drain?(): void
+  closed(end: StreamEnd): void
+}
+
+/** A listening socket. */
+export interface Listener {
+  readonly endpoint: Endpoint
+  /** Stops listening; accepted streams live on. */
+  close(): void
+}
+
+/** A bound datagram socket. */
+export interface DatagramSocket {
+  /** Best effort: may be lost, repeated or overtaken. */
+  send(bytes: Uint8Array, to: Endpoint): void
+  close(): void
+}
+
+/** What to bind for datagrams. */
+export interface DatagramOptions {
+  readonly port: number
+  /** Join this multicast group. */
+  readonly multicast?: {
+    readonly address: string
+    /** Address of the interface to send from and join on; unset: the system's choice. */
+    readonly bind?: string
+    readonly ttl?: number
+  }
+}
+
+/** What a datagram socket tells its owner. */
+export interface DatagramHandlers {
+  message(bytes: Uint8Array, from: Endpoint): void
+  /** The socket broke after it was bound; it is closed. */
+  failed(error: Error): void
+}
+
+/** The network. */
+export interface Network {
+  /** The host's own addresses; `internal` marks the loopback interface. */
+  addresses(): readonly { readonly address: string; readonly family: 'IPv4' | 'IPv6'; readonly internal: boolean }[]
+  /** Rejects with the system's error (`code` EADDRINUSE …). `accept` returns the handlers of each new stream. */
+  listen(endpoint: Endpoint, accept: (stream: Stream) => StreamHandlers): Promise<Listener>
+  /** Starts to connect. Not opened within `timeoutMs`: `closed('timeout')`. Bytes may be written before it is open. */
+  connect(endpoint: Endpoint, timeoutMs: number, handlers: StreamHandlers): Stream
+  /** Rejects with the system's error, for instance when the multicast interface does not exist. */
+  bindDatagram(options: DatagramOptions, handlers: DatagramHandlers): Promise<DatagramSocket>
+}
+
+/** What a member runs on. */
+export interface Runtime {
+  readonly clock: Clock
+  readonly random: Random
+  readonly network: Network
+}
