@@ -1,0 +1,101 @@
+import type { ChannelOptions, MembershipOptions, ReceiverOptions, SenderOptions } from './channel/channel-options.js'
+import type { Interceptor } from './channel/interceptor.js'
+import { dispatch } from './channel/interceptors/dispatch.js'
+import { tcpFailureDetector } from './channel/interceptors/tcp-failure-detector.js'
+import { InvalidOptionError } from './errors.js'
+import { custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './options.js'
+import type { ReplicaOptionsInput } from './replication/replica-options.js'
+import type { Runtime } from './runtime/runtime.js'
+import type { DeltaManagerOptions } from './session/delta-manager-options.js'
+
+/** Rules of the options that decide how members find, hear and reach each other. */
+const CHANNEL_RULES: RulesOf<Omit<ChannelOptions, 'interceptors'>> = {
+  name: text('', /^[\w-]{1,64}$/, '1 to 64 letters, digits, - or _'),
+  group: text('tribeline', /^[\w.:/-]{1,128}$/, '1 to 128 letters, digits or ._:/-'),
+  membership: {
+    service: oneOf('multicast', 'multicast', 'static'),
+    address: text('228.0.0.4', /^2(2[4-9]|3\d)(\.\d{1,3}){3}$/, 'an IPv4 multicast address, 224.0.0.0 to 239.255.255.255'),
+    port: wholeNumber(45_564, 1, 65_535),
+    bind: text('auto', /^(auto|[\d.]{7,15})$/, "'auto' or the IPv4 address of an interface"),
+    ttl: wholeNumber(1, 0, 255),
+    frequency: wholeNumber(500, 10, 60_000),
+    dropTime: wholeNumber(3_000, 20, 600_000),
+    members: custom<readonly string[]>([], "a list of 'host:port'", isSeedList),
+    suspicionMs: wholeNumber(1_500, 0, 600_000),
+    hungGraceMs: wholeNumber(10_000, 0, 3_600_000),
+    forgetMemberAfterMs: wholeNumber(3_600_000, 1_000, 604_800_000),
+  },
+  receiver: {
+    address: text('auto', /^[\w.:%-]{1,255}$/, "'auto', an IP address or a host name"),
+    port: wholeNumber(4_000, 0, 65_535),
+    autoBind: wholeNumber(100, 1, 10_000),
+    maxFrameBytes: wholeNumber(1_048_576, 65_536, 67_108_864),
+  },
+  sender: {
+    poolSize: wholeNumber(1, 1, 25),
+    timeout: wholeNumber(3_000, 10, 600_000),
+    queueBytes: wholeNumber(8_388_608, 65_536, 1_073_741_824),
+    queueAgeMs: wholeNumber(2_000, 10, 600_000),
+  },
+}
+
+/**
+ * How a member joins its group. Everything has a default; names are those of Tribes where it has one, and durations
+ * are milliseconds unless a name says otherwise.
+ */
+export interface ClusterOptions {
+  /** Stable over restarts: 1 to 64 letters, digits, `-` or `_`. Default: `node-` and 8 random hex digits. */
+  readonly name?: string
+  /** Only members of one group see each other. Default `tribeline`. */
+  readonly group?: string
+  readonly membership?: Partial<MembershipOptions>
+  readonly receiver?: Partial<ReceiverOptions>
+  readonly sender?: Partial<SenderOptions>
+  /** Top first: `send` passes them in this order. Default `[dispatch(), tcpFailureDetector()]`, as in Tribes. */
+  readonly interceptors?: readonly Interceptor[]
+  readonly replication?: ReplicaOptionsInput
+  readonly sessions?: DeltaManagerOptions
+  /** The outside world; tests give a simulated one. Default: this host's. */
+  readonly runtime?: Runtime
+}
+
+/** Options, complete and checked. */
+export interface ResolvedClusterOptions {
+  readonly channel: ChannelOptions
+  readonly replication: ReplicaOptionsInput
+  readonly sessions: DeltaManagerOptions
+}
+
+/**
+ * @throws {InvalidOptionError} for unknown names, bad values and pairs that contradict each other
+ */
+export function resolveClusterOptions(options: ClusterOptions, defaultName: string): ResolvedClusterOptions {
+  const { interceptors, replication, sessions, runtime: _runtime, ...rest } = options
+  const channel = resolve(CHANNEL_RULES, rest)
+  const { membership } = channel
+  if (membership.dropTime < 2 * membership.frequency) {
+    const expected = `at least twice membership.frequency (${membership.frequency})`
+    throw new InvalidOptionError('membership.dropTime', expected, membership.dropTime)
+  }
+  if (interceptors !== undefined && !Array.isArray(interceptors)) {
+    throw new InvalidOptionError('interceptors', 'a list of interceptors', interceptors)
+  }
+  return {
+    channel: {
+      ...channel,
+      name: channel.name || defaultName,
+      interceptors: interceptors ?? [dispatch(), tcpFailureDetector()],
+    },
+    replication: replication ?? {},
+    sessions: sessions ?? {},
+  }
+}
+
+function isSeedList(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= 1_024 && value.every(isSeed)
+}
+
+function isSeed(value: unknown): boolean {
+  const match = typeof value === 'string' ? /^(.{1,255}):(\d{1,5})$/.exec(value) : null
+  return match !== null && Number(match[2]) >= 1 && Number(match[2]) <= 65_535
+}

@@ -1,0 +1,185 @@
+import { EventEmitter } from 'node:events'
+import { Channel } from './channel/channel.js'
+import { type ClusterOptions, type ResolvedClusterOptions, resolveClusterOptions } from './cluster-options.js'
+import { InvalidOptionError, InvalidStateError } from './errors.js'
+import type { Member } from './membership/member.js'
+import type { RecordChange } from './replication/replica-contract.js'
+import { ReplicatedMap } from './replication/replicated-map.js'
+import { ReplicaScope, type ScopeEnvironment, type ScopeStats } from './replication/scope.js'
+import { createNodeRuntime } from './runtime/node-runtime.js'
+import type { Runtime } from './runtime/runtime.js'
+import { DeltaManager } from './session/delta-manager.js'
+import type { SessionHost, SessionStats } from './session/session-manager.js'
+
+const SESSIONS_TOPIC = '~sessions'
+const MAP_TOPIC_PREFIX = '~map:'
+
+/** What a Cluster tells. A member is told of once its own handshake succeeded, never on hearsay. */
+export interface ClusterEvents {
+  memberAdded: [member: Member]
+  /** `left`: it said goodbye; `dead`: it was verified and did not answer; `superseded`: its process was restarted. */
+  memberDisappeared: [member: Member, reason: 'dead' | 'left' | 'superseded']
+  /** A member whose clock differs from the group's by more than 10 s was refused. */
+  clockDivergence: [member: Member, aheadMs: number]
+}
+
+/** Plain figures of one moment. */
+export interface ClusterStats {
+  readonly name: string
+  readonly members: number
+  readonly channel: Readonly<Record<string, unknown>>
+  readonly sessions: SessionStats
+  readonly replication: ScopeStats
+}
+
+/**
+ * This process as a member of its group: the sessions, maps and channel it shares with the others.
+ *
+ * Ends with `leave()`, or `await using`.
+ */
+export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost {
+  readonly channel: Channel
+  readonly #runtime: Runtime
+  readonly #options: ResolvedClusterOptions
+  readonly #maps = new Map<string, ReplicatedMap<unknown>>()
+  readonly #scope: ReplicaScope
+  readonly #sessions: DeltaManager
+  #left: Promise<void> | undefined
+
+  /** Use `createCluster`. The channel is running. */
+  constructor(runtime: Runtime, channel: Channel, options: ResolvedClusterOptions) {
+    super()
+    this.#runtime = runtime
+    this.#options = options
+    this.channel = channel
+    channel.on('memberAdded', member => this.emit('memberAdded', member))
+    channel.on('memberDisappeared', (member, reason) => this.emit('memberDisappeared', member, reason))
+    channel.on('clockDivergence', (member, aheadMs) => this.emit('clockDivergence', member, aheadMs))
+    const listeners = new Set<(change: RecordChange) => void>()
+    this.#scope = new ReplicaScope(this.#environment(SESSIONS_TOPIC), options.replication, {
+      onChange: change => {
+        for (const listener of listeners) listener(change)
+      },
+    })
+    this.#sessions = new DeltaManager(
+      {
+        store: this.#scope.replica,
+        clock: runtime.clock,
+        random: runtime.random,
+        onChange: listener => {
+          listeners.add(listener)
+          return () => listeners.delete(listener)
+        },
+      },
+      options.sessions,
+    )
+    this.#sessions.start()
+  }
+
+  /** This member's name. */
+  get name(): string {
+    return this.channel.local.name
+  }
+
+  /** The other members, ordered by name. */
+  get members(): readonly Member[] {
+    return this.channel.members
+  }
+
+  /** The sessions; every member has all of them. */
+  get sessions(): DeltaManager {
+    return this.#sessions
+  }
+
+  /** The replica under the sessions, for tools and tests that look at stamps and digests. */
+  get replication(): ReplicaScope {
+    return this.#scope
+  }
+
+  /** Fulfilled once this member has everything the group had when it joined. */
+  get ready(): Promise<void> {
+    return this.#scope.ready
+  }
+
+  /**
+   * The replicated map of this name, opened at the first call. Await its `ready` before relying on what is not there.
+   *
+   * @throws {InvalidOptionError} for a name that is no 1 to 64 letters, digits or `-_.:`
+   * @throws {InvalidStateError} after `leave`
+   */
+  map<V>(name: string): ReplicatedMap<V> {
+    if (!/^[\w.:-]{1,64}$/.test(name)) throw new InvalidOptionError('name', '1 to 64 letters, digits or -_.:', name)
+    if (this.#left !== undefined) throw new InvalidStateError('a member', 'no longer one')
+    let map = this.#maps.get(name)
+    if (map === undefined) {
+      map = new ReplicatedMap<unknown>(this.#environment(MAP_TOPIC_PREFIX + name), this.#options.replication)
+      this.#maps.set(name, map)
+    }
+    return map as ReplicatedMap<V>
+  }
+
+  stats(): ClusterStats {
+    return {
+      name: this.name,
+      members: this.members.length,
+      channel: this.channel.stats(),
+      sessions: this.#sessions.stats(),
+      replication: this.#scope.stats(),
+    }
+  }
+
+  /**
+   * Says goodbye and stops. Sessions stay on the other members, unless `sessions.expireSessionsOnShutdown`. Calling it
+   * again gives the same promise.
+   */
+  leave(): Promise<void> {
+    this.#left ??= this.#leave()
+    return this.#left
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.leave()
+  }
+
+  async #leave(): Promise<void> {
+    await this.#sessions.stop()
+    this.#scope.close()
+    for (const map of this.#maps.values()) map.close()
+    await this.channel.stop()
+  }
+
+  #environment(topic: string): ScopeEnvironment {
+    const { clock, random } = this.#runtime
+    return { clock, random, openTopic: listener => this.channel.topic(topic, listener) }
+  }
+}
+
+/**
+ * Joins the group and resolves when this member has all of its sessions, or is the first.
+ *
+ * @throws {InvalidOptionError} which option, what is allowed, what came
+ * @throws {ListenError} when no port of the range is free, or the address or multicast interface is not this host's
+ */
+export async function createCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const { runtime, channel, resolved } = channelOf(options)
+  await channel.start()
+  const cluster = new Cluster(runtime, channel, resolved)
+  await cluster.ready
+  return cluster
+}
+
+/**
+ * A channel alone, for those who want members and messages but no sessions. Not started: call `start()`.
+ *
+ * @throws {InvalidOptionError} which option, what is allowed, what came
+ */
+export function createChannel(options: Omit<ClusterOptions, 'sessions' | 'replication'> = {}): Channel {
+  return channelOf(options).channel
+}
+
+function channelOf(options: ClusterOptions): { runtime: Runtime; channel: Channel; resolved: ResolvedClusterOptions } {
+  const runtime = options.runtime ?? createNodeRuntime()
+  const defaultName = `node-${Buffer.from(runtime.random.bytes(4)).toString('hex')}`
+  const resolved = resolveClusterOptions(options, defaultName)
+  return { runtime, channel: new Channel({ runtime }, resolved.channel), resolved }
+}

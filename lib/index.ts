@@ -1,0 +1,17 @@
+/** The public surface: what applications import from `tribeline`. */
+
+export { Channel, type ChannelEvents, type ChannelSendOptions } from './channel/channel.js'
+export type { Interceptor, InterceptorContext } from './channel/interceptor.js'
+export { dispatch } from './channel/interceptors/dispatch.js'
+export { tcpFailureDetector } from './channel/interceptors/tcp-failure-detector.js'
+export { throughput } from './channel/interceptors/throughput.js'
+export type { AckMode, FaultyMember, SendReceipt } from './channel/topic.js'
+export { Cluster, type ClusterEvents, type ClusterStats, createChannel, createCluster } from './cluster.js'
+export type { ClusterOptions } from './cluster-options.js'
+export * from './errors.js'
+export type { Member, MemberId } from './membership/member.js'
+export { ReplicatedMap, type ReplicatedMapEvents } from './replication/replicated-map.js'
+export { DeltaManager } from './session/delta-manager.js'
+export type { DeltaManagerOptions } from './session/delta-manager-options.js'
+export { Session } from './session/session.js'
+export type { SessionEvents, SessionManager } from './session/session-manager.js'

@@ -1,0 +1,86 @@
+import { InvalidOptionError } from './errors.js'
+
+/** How one option is read: what is allowed, in words, and its default. */
+export interface OptionRule<T> {
+  readonly expected: string
+  readonly fallback: T
+  readonly accepts: (value: unknown) => boolean
+}
+
+type RuleTree = { readonly [name: string]: OptionRule<unknown> | RuleTree }
+
+/** The rules that read options of this type, block by block. */
+export type RulesOf<Options> = {
+  readonly [Name in keyof Options]: Options[Name] extends string | number | boolean | readonly unknown[]
+    ? OptionRule<Options[Name]>
+    : RulesOf<Options[Name]>
+}
+
+/** What a caller may give: any part of the options. */
+export type Given<Options> = {
+  readonly [Name in keyof Options]?: Options[Name] extends string | number | boolean | readonly unknown[]
+    ? Options[Name] | undefined
+    : Given<Options[Name]> | undefined
+}
+
+/** A whole number of the range; both ends allowed. */
+export function wholeNumber(fallback: number, least: number, most: number): OptionRule<number> {
+  return {
+    expected: `a whole number from ${least} to ${most}`,
+    fallback,
+    accepts: value => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+  }
+}
+
+/** `true` or `false`. */
+export function flag(fallback: boolean): OptionRule<boolean> {
+  return { expected: 'true or false', fallback, accepts: value => typeof value === 'boolean' }
+}
+
+/** One of the named values. */
+export function oneOf<const T extends string>(fallback: T, ...values: readonly T[]): OptionRule<T> {
+  return {
+    expected: `one of ${values.map(value => `'${value}'`).join(', ')}`,
+    fallback,
+    accepts: value => (values as readonly unknown[]).includes(value),
+  }
+}
+
+/** Text of a form that `expected` describes. */
+export function text(fallback: string, pattern: RegExp, expected: string): OptionRule<string> {
+  return { expected, fallback, accepts: value => typeof value === 'string' && pattern.test(value) }
+}
+
+/** Anything `accepts` says yes to. */
+export function custom<T>(fallback: T, expected: string, accepts: (value: unknown) => boolean): OptionRule<T> {
+  return { expected, fallback, accepts }
+}
+
+/**
+ * Reads the caller's options against the rules: fills in what is missing and freezes the result.
+ *
+ * @throws {InvalidOptionError} naming the option, what is allowed and what came, for an unknown name or a bad value
+ */
+export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> | undefined, path = ''): Options {
+  const values = (given ?? {}) as Record<string, unknown>
+  const tree = rules as unknown as RuleTree
+  if (typeof values !== 'object' || Array.isArray(values)) throw new InvalidOptionError(path.slice(0, -1) || 'object', 'an object', given)
+  for (const name of Object.keys(values)) {
+    if (!Object.hasOwn(tree, name)) {
+      throw new InvalidOptionError(path + name, `one of the known names (${Object.keys(tree).join(', ')})`, values[name])
+    }
+  }
+  const result: Record<string, unknown> = {}
+  for (const [name, rule] of Object.entries(tree)) {
+    const value = values[name]
+    if (!isRule(rule)) result[name] = resolve<unknown>(rule as RulesOf<unknown>, value as Given<unknown>, `${path}${name}.`)
+    else if (value === undefined) result[name] = rule.fallback
+    else if (rule.accepts(value)) result[name] = value
+    else throw new InvalidOptionError(path + name, rule.expected, value)
+  }
+  return Object.freeze(result) as Options
+}
+
+function isRule(rule: OptionRule<unknown> | RuleTree): rule is OptionRule<unknown> {
+  return typeof (rule as OptionRule<unknown>).accepts === 'function'
+}
