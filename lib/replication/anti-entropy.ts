@@ -1,0 +1,198 @@
+import type { MemberId } from '../membership/member.js'
+import type { Delta } from './delta.js'
+import type { ReplicationMessage } from './messages.js'
+import { type Peer, type Peers, rememberDigest } from './peers.js'
+import type { RecordKey } from './replica-contract.js'
+import type { ReplicaState } from './replica-state.js'
+import { type Digest, digestHash } from './seen-set.js'
+
+/** Deltas sent in answer to one pull. */
+const PULL_DELTAS_MAX = 4_096
+const FETCH_RETRY_MS = 1_000
+/** A difference in transit is gone after this; one that stays is reported. */
+const DIVERGENCE_AFTER_MS = 1_000
+const READY_FLAG = 1
+const ADVERT_BYTES = 17
+
+/**
+ * The digest is the truth, the stream a hint: hashes of the seen-set travel in heartbeats; where they differ the full
+ * digest is asked for, and whoever is behind pulls what it lacks.
+ */
+export class AntiEntropy {
+  readonly #state: ReplicaState
+  readonly #peers: Peers
+  readonly #reconcile: (from: MemberId) => void
+  #fetches = new Map<RecordKey, number>()
+  #pulling: { readonly from: MemberId; readonly untilMs: number } | undefined
+  #suspected = new Map<MemberId, { readonly hash: string; readonly sinceMs: number }>()
+  #hashed: { readonly digest: Digest; readonly hash: string } | undefined
+
+  constructor(state: ReplicaState, peers: Peers, reconcile: (from: MemberId) => void) {
+    this.#state = state
+    this.#peers = peers
+    this.#reconcile = reconcile
+  }
+
+  get fetching(): number {
+    return this.#fetches.size
+  }
+
+  digest(): Digest {
+    return this.#state.seen.digest(this.#state.options.rules.digestRanges)
+  }
+
+  hash(): string {
+    const digest = this.digest()
+    if (this.#hashed?.digest !== digest) this.#hashed = { digest, hash: digestHash(digest) }
+    return this.#hashed.hash
+  }
+
+  digestMessage(): ReplicationMessage {
+    return { kind: 'digest', digest: this.digest(), absent: this.#peers.absent(), ready: this.#state.ready }
+  }
+
+  /** 17 bytes: whether ready, hash of the digest, hash of the records. */
+  advertise(): Uint8Array {
+    const bytes = new Uint8Array(ADVERT_BYTES)
+    const view = new DataView(bytes.buffer)
+    bytes[0] = this.#state.ready ? READY_FLAG : 0
+    const hash = this.hash()
+    view.setUint32(1, Number.parseInt(hash.slice(0, 8), 16))
+    view.setUint32(5, Number.parseInt(hash.slice(8), 16))
+    const content = this.#state.contentHash
+    view.setUint32(9, content.high)
+    view.setUint32(13, content.low)
+    return bytes
+  }
+
+  /** A peer's heartbeat. */
+  advertised(bytes: Uint8Array, peer: Peer): void {
+    if (bytes.length < ADVERT_BYTES) return
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    peer.ready = (bytes[0]! & READY_FLAG) !== 0
+    peer.heard = true
+    const hash = hex(view.getUint32(1)) + hex(view.getUint32(5))
+    if (hash !== this.hash()) {
+      this.ask(peer)
+      return
+    }
+    rememberDigest(peer, this.digest())
+    const content = this.#state.contentHash
+    const same = view.getUint32(9) === content.high && view.getUint32(13) === content.low
+    if (same) this.#suspected.delete(peer.id)
+    else if (peer.ready && this.#state.ready) this.#divergence(peer, hash)
+  }
+
+  /** Asks for the full digest, unless that was done just now. */
+  ask(peer: Peer): void {
+    const now = this.#state.now()
+    if (now - peer.askedAtMs < this.#state.options.digestIntervalMs) return
+    peer.askedAtMs = now
+    this.#state.env.send([peer.id], { kind: 'askDigest' })
+  }
+
+  /** A peer's full digest: pull what it has and we lack. */
+  received(message: Extract<ReplicationMessage, { kind: 'digest' }>, peer: Peer): void {
+    const state = this.#state
+    rememberDigest(peer, message.digest)
+    peer.ready = message.ready
+    peer.heard = true
+    if (!state.ready || !message.ready) return
+    const now = state.now()
+    const missing = state.seen.missing(message.digest)
+    if (missing.length === 0) {
+      if (this.#pulling?.from === peer.id) this.#pulling = undefined
+      return
+    }
+    const busy = this.#pulling !== undefined && this.#pulling.from !== peer.id && this.#pulling.untilMs > now
+    if (busy) return
+    this.#pulling = { from: peer.id, untilMs: now + state.options.digestIntervalMs }
+    state.counters.pulls++
+    state.env.send([peer.id], { kind: 'pull', missing })
+  }
+
+  /** A peer lacks these: send what the ring has, in the order it was applied here. */
+  pulled(message: Extract<ReplicationMessage, { kind: 'pull' }>, from: MemberId): void {
+    const { ring, env } = this.#state
+    const found: Delta[] = []
+    let complete = true
+    for (const { origin, ranges } of message.missing) {
+      for (const [first, last] of ranges) {
+        if (last - first >= ring.size) {
+          complete = false
+          continue
+        }
+        for (let seq = first; seq <= last; seq++) {
+          const delta = ring.get(origin, seq)
+          if (delta === undefined) complete = false
+          else found.push(delta)
+        }
+      }
+    }
+    found.sort((a, b) => ring.order(a) - ring.order(b))
+    for (const delta of found.slice(0, PULL_DELTAS_MAX)) env.send([from], { kind: 'delta', delta }, { key: delta.key })
+    if (!complete) env.send([from], { kind: 'notKept' })
+    else if (found.length > PULL_DELTAS_MAX) env.send([from], this.digestMessage())
+  }
+
+  notKept(from: MemberId): void {
+    this.#state.counters.notKept++
+    if (this.#state.ready) this.#reconcile(from)
+  }
+
+  /** Asks a member for one whole record; what does not fit is left to the digests. */
+  fetch(key: RecordKey, from: MemberId): void {
+    const { counters, options, env } = this.#state
+    if (this.#fetches.has(key)) return
+    if (this.#fetches.size >= options.fetchesMax) {
+      counters.fetchesRefused++
+      return
+    }
+    this.#fetches.set(key, this.#state.now())
+    counters.fetches++
+    env.send([from], { kind: 'fetch', key })
+  }
+
+  /** A peer asks for a record. */
+  fetched(key: RecordKey, from: MemberId): void {
+    const { env, records, tombstones } = this.#state
+    const record = records.get(key)
+    const tombstone = tombstones.get(key)
+    if (record !== undefined) env.send([from], { kind: 'record', record: record.snapshot(this.#state.now()) }, { key })
+    else if (tombstone !== undefined) env.send([from], { kind: 'tombstone', key, tombstone }, { key })
+    else if (this.#state.ready) env.send([from], { kind: 'notKept' })
+  }
+
+  /** The answer to a fetch is here. */
+  arrived(key: RecordKey): void {
+    this.#fetches.delete(key)
+  }
+
+  tick(): void {
+    const now = this.#state.now()
+    for (const [key, sinceMs] of this.#fetches) if (now - sinceMs > FETCH_RETRY_MS) this.#fetches.delete(key)
+  }
+
+  memberDisappeared(id: MemberId): void {
+    this.#suspected.delete(id)
+    if (this.#pulling?.from === id) this.#pulling = undefined
+  }
+
+  /** Equal seen-sets and unequal records: a bug somewhere, repaired and reported. */
+  #divergence(peer: Peer, hash: string): void {
+    const now = this.#state.now()
+    const suspected = this.#suspected.get(peer.id)
+    if (suspected?.hash !== hash) {
+      this.#suspected.set(peer.id, { hash, sinceMs: now })
+      return
+    }
+    if (now - suspected.sinceMs < DIVERGENCE_AFTER_MS) return
+    this.#suspected.delete(peer.id)
+    this.#state.counters.divergences++
+    this.#reconcile(peer.id)
+  }
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0')
+}

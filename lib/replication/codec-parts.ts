@@ -1,0 +1,151 @@
+import type protobuf from 'protobufjs/minimal.js'
+import { ProtocolError } from '../errors.js'
+import type { MemberId } from '../membership/member.js'
+import type { FieldReader } from './codec-reader.js'
+import type { RecordKey } from './replica-contract.js'
+import { type Digest, type DigestEntry, type MissingDots, type Range, SEEN_RANGES_MAX, SeenSet } from './seen-set.js'
+import type { AccessStamp } from './stamp.js'
+import { creationDot } from './stamp.js'
+
+type Writer = protobuf.Writer
+
+const ID_BYTES = 16
+const ORIGINS_MAX = 8_192
+const MISSING_RANGES_MAX = 8_192
+
+/** A member id is 16 bytes on the wire. */
+export function writeId(writer: Writer, field: number, id: MemberId): void {
+  writer.uint32((field << 3) | 2).bytes(Buffer.from(id, 'hex'))
+}
+
+export function readId(reader: FieldReader): MemberId {
+  const bytes = reader.bytes(ID_BYTES)
+  if (bytes.length === 0) return ''
+  if (bytes.length !== ID_BYTES) throw new ProtocolError('A member id has 16 bytes')
+  return Buffer.from(bytes.buffer, bytes.byteOffset, ID_BYTES).toString('hex')
+}
+
+export function writeUint(writer: Writer, field: number, value: number): void {
+  if (value !== 0) writer.uint32(field << 3).uint64(value)
+}
+
+/** A record key: id and number. */
+export function writeKey(writer: Writer, field: number, key: RecordKey): void {
+  const { origin, seq } = creationDot(key)
+  writer.uint32((field << 3) | 2).fork()
+  writeId(writer, 1, origin)
+  writeUint(writer, 2, seq)
+  writer.ldelim()
+}
+
+export function readKey(reader: FieldReader): RecordKey {
+  const end = reader.nested()
+  let origin = ''
+  let seq = 0
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) origin = readId(reader)
+    else if (field === 2) seq = reader.uint53()
+    else reader.skip()
+  }
+  return checkedKey(origin, seq)
+}
+
+export function checkedKey(origin: MemberId, seq: number): RecordKey {
+  if (origin === '' || seq === 0) throw new ProtocolError('A record key is incomplete')
+  return `${origin}#${seq}`
+}
+
+/** Hybrid time and member; `seq` only where the stamp is a write's. */
+export function writeStamp(
+  writer: Writer, field: number, stamp: AccessStamp & { readonly seq?: number },
+): void {
+  writer.uint32((field << 3) | 2).fork()
+  if (stamp.origin !== '') writeId(writer, 1, stamp.origin)
+  writeUint(writer, 2, stamp.wallMs)
+  writeUint(writer, 3, stamp.counter)
+  writeUint(writer, 4, stamp.seq ?? 0)
+  writer.ldelim()
+}
+
+export function readStamp(reader: FieldReader): AccessStamp & { readonly seq: number } {
+  const end = reader.nested()
+  let origin = ''
+  let wallMs = 0
+  let counter = 0
+  let seq = 0
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) origin = readId(reader)
+    else if (field === 2) wallMs = reader.uint53()
+    else if (field === 3) counter = reader.uint32()
+    else if (field === 4) seq = reader.uint53()
+    else reader.skip()
+  }
+  if (counter > 65_535 || wallMs >= 2 ** 48) throw new ProtocolError('A stamp is out of range')
+  return { wallMs, counter, origin, seq }
+}
+
+export function readAccess(reader: FieldReader): AccessStamp {
+  const { wallMs, counter, origin } = readStamp(reader)
+  return { wallMs, counter, origin }
+}
+
+/** One digest entry or set of missing dots; base 0 in the latter. */
+export function writeDots(
+  writer: Writer, field: number, origin: MemberId, base: number, ranges: readonly Range[],
+): void {
+  writer.uint32((field << 3) | 2).fork()
+  writeId(writer, 1, origin)
+  writeUint(writer, 2, base)
+  for (const [from, to] of ranges) {
+    writer.uint32((3 << 3) | 2).fork()
+    writeUint(writer, 1, from)
+    writeUint(writer, 2, to)
+    writer.ldelim()
+  }
+  writer.ldelim()
+}
+
+export function readDots(reader: FieldReader, rangesMax: number): DigestEntry {
+  const end = reader.nested()
+  let origin = ''
+  let base = 0
+  const ranges: Range[] = []
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) origin = readId(reader)
+    else if (field === 2) base = reader.uint53()
+    else if (field === 3) {
+      if (ranges.length === rangesMax) throw new ProtocolError('Too many ranges')
+      ranges.push(readRange(reader))
+    } else reader.skip()
+  }
+  if (origin === '') throw new ProtocolError('Dots without a member')
+  return { origin, base, ranges }
+}
+
+function readRange(reader: FieldReader): Range {
+  const end = reader.nested()
+  let from = 0
+  let to = 0
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) from = reader.uint53()
+    else if (field === 2) to = reader.uint53()
+    else reader.skip()
+  }
+  if (from === 0 || to < from) throw new ProtocolError('A range is empty')
+  return [from, to]
+}
+
+/** Gathers the entries of a digest and brings them into canonical form. */
+export function addDigestEntry(entries: DigestEntry[], reader: FieldReader): void {
+  if (entries.length === ORIGINS_MAX) throw new ProtocolError('Too many members in a digest')
+  entries.push(readDots(reader, SEEN_RANGES_MAX))
+}
+
+export function canonicalDigest(entries: readonly DigestEntry[]): Digest {
+  return SeenSet.from(entries).digest()
+}
+
+export function readMissing(reader: FieldReader): MissingDots {
+  const { origin, ranges } = readDots(reader, MISSING_RANGES_MAX)
+  return { origin, ranges }
+}

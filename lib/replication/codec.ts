@@ -1,0 +1,331 @@
+import protobuf from 'protobufjs/minimal.js'
+import { ProtocolError } from '../errors.js'
+import { BUCKETS } from './bucket-index.js'
+import { addDigestEntry, canonicalDigest, readAccess, readId, readKey, readMissing, writeDots, writeId, writeKey, writeStamp, writeUint } from './codec-parts.js'
+import { FieldReader } from './codec-reader.js'
+import { readDelta, readRecord, readTombstone, writeDelta, writeRecord, writeTombstone } from './codec-records.js'
+import type { Delta, RecordSnapshot } from './delta.js'
+import type { AbsentMember, BucketPart, KeyHash, MessageKind, ReplicationMessage, TouchEntry } from './messages.js'
+import type { Hash64 } from './mix.js'
+import type { RecordKey } from './replica-contract.js'
+import type { DigestEntry, MissingDots } from './seen-set.js'
+import { type AccessStamp, NEVER } from './stamp.js'
+import type { Tombstone } from './tombstones.js'
+
+type Writer = protobuf.Writer
+
+/** Numbers on the wire; never reused. */
+const KIND_NUMBERS: Readonly<Record<MessageKind, number>> = {
+  delta: 1, fetch: 2, record: 3, tombstone: 4, touches: 5, check: 6, checked: 7, askDigest: 8, digest: 9, pull: 10,
+  notKept: 11, reconcileStart: 12, reconcileBusy: 13, reconcileHeader: 14, reconcileRequest: 15, reconcileChunk: 16,
+}
+const KIND_NAMES: ReadonlyMap<number, MessageKind> = new Map(
+  Object.entries(KIND_NUMBERS).map(([name, number]) => [number, name as MessageKind]),
+)
+/** Entries of any list in one message. */
+const ENTRIES_MAX = 65_536
+
+/** Bytes of a message; field numbers are those of `replication.proto`. */
+export function encodeMessage(message: ReplicationMessage): Uint8Array {
+  const writer = protobuf.Writer.create()
+  writeUint(writer, 1, KIND_NUMBERS[message.kind])
+  switch (message.kind) {
+    case 'delta': writeDelta(writer, 2, message.delta); break
+    case 'fetch': writeKey(writer, 3, message.key); break
+    case 'record': writeRecord(writer, 4, message.record); break
+    case 'tombstone': writeTombstone(writer, 5, message.key, message.tombstone); break
+    case 'touches': writeTouches(writer, message.entries); break
+    case 'check':
+      writeUint(writer, 7, message.round)
+      for (const { key, access } of message.entries) writeTouch(writer, { key, access, ageMs: 0 })
+      break
+    case 'checked':
+      writeUint(writer, 7, message.round)
+      writeTouches(writer, message.later)
+      break
+    case 'digest':
+      for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
+      writeAbsent(writer, message.absent)
+      writeUint(writer, 10, message.ready ? 1 : 0)
+      break
+    case 'pull':
+      for (const { origin, ranges } of message.missing) writeDots(writer, 11, origin, 0, ranges)
+      break
+    case 'reconcileStart':
+    case 'reconcileBusy': writeUint(writer, 12, message.id); break
+    case 'reconcileHeader':
+      writeUint(writer, 12, message.id)
+      for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
+      writeAbsent(writer, message.absent)
+      writer.uint32((13 << 3) | 2).bytes(packHashes(message.hashes))
+      writer.uint32((14 << 3) | 2).bytes(packBits(message.buried))
+      break
+    case 'reconcileRequest':
+      writeUint(writer, 12, message.id)
+      for (const bucket of message.buckets) writer.uint32(15 << 3).uint32(bucket)
+      if (message.after !== undefined) writeKey(writer, 16, message.after)
+      for (const { key, hash } of message.have) writeKeyHash(writer, key, hash)
+      break
+    case 'reconcileChunk':
+      writeUint(writer, 12, message.id)
+      for (const part of message.parts) writePart(writer, part)
+      writeUint(writer, 19, message.last ? 1 : 0)
+      break
+    case 'askDigest':
+    case 'notKept':
+  }
+  return writer.finish()
+}
+
+/**
+ * Reads a message; nothing of it refers to `bytes` afterwards.
+ * @throws {ProtocolError} and nothing else, whatever the bytes are.
+ */
+export function decodeMessage(bytes: Uint8Array): ReplicationMessage {
+  try {
+    return assemble(readFields(new FieldReader(bytes)))
+  } catch (error) {
+    if (error instanceof ProtocolError) throw error
+    throw new ProtocolError(`Unreadable replication message: ${error instanceof Error ? error.message : 'unknown'}`)
+  }
+}
+
+/** All fields any message has; what does not belong to the kind is ignored. */
+interface Fields {
+  kind: number
+  delta: Delta | undefined
+  key: RecordKey | undefined
+  record: RecordSnapshot | undefined
+  tombstone: [RecordKey, Tombstone] | undefined
+  readonly touches: TouchEntry[]
+  number: number
+  readonly digest: DigestEntry[]
+  readonly absent: AbsentMember[]
+  ready: boolean
+  readonly missing: MissingDots[]
+  id: number
+  hashes: Uint8Array | undefined
+  buried: Uint8Array | undefined
+  readonly buckets: number[]
+  after: RecordKey | undefined
+  readonly have: KeyHash[]
+  readonly parts: BucketPart[]
+  last: boolean
+}
+
+function readFields(reader: FieldReader): Fields {
+  const fields: Fields = {
+    kind: 0, delta: undefined, key: undefined, record: undefined, tombstone: undefined, touches: [], number: 0,
+    digest: [], absent: [], ready: false, missing: [], id: 0, hashes: undefined, buried: undefined, buckets: [],
+    after: undefined, have: [], parts: [], last: false,
+  }
+  const end = reader.length
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    switch (field) {
+      case 1: fields.kind = reader.uint32(); break
+      case 2: fields.delta = readDelta(reader); break
+      case 3: fields.key = readKey(reader); break
+      case 4: fields.record = readRecord(reader); break
+      case 5: fields.tombstone = readTombstone(reader); break
+      case 6: push(fields.touches, readTouch(reader)); break
+      case 7: fields.number = reader.uint53(); break
+      case 8: addDigestEntry(fields.digest, reader); break
+      case 9: push(fields.absent, readAbsent(reader)); break
+      case 10: fields.ready = reader.uint32() !== 0; break
+      case 11: push(fields.missing, readMissing(reader)); break
+      case 12: fields.id = reader.uint53(); break
+      case 13: fields.hashes = reader.bytes(BUCKETS * 8); break
+      case 14: fields.buried = reader.bytes(BUCKETS / 8); break
+      case 15: push(fields.buckets, readBucket(reader)); break
+      case 16: fields.after = readKey(reader); break
+      case 17: push(fields.have, readKeyHash(reader)); break
+      case 18: push(fields.parts, readPart(reader)); break
+      case 19: fields.last = reader.uint32() !== 0; break
+      default: reader.skip()
+    }
+  }
+  return fields
+}
+
+function assemble(fields: Fields): ReplicationMessage {
+  const kind = KIND_NAMES.get(fields.kind)
+  const { id, absent } = fields
+  switch (kind) {
+    case 'delta': return { kind, delta: given(fields.delta) }
+    case 'fetch': return { kind, key: given(fields.key) }
+    case 'record': return { kind, record: given(fields.record) }
+    case 'tombstone': {
+      const [key, tombstone] = given(fields.tombstone)
+      return { kind, key, tombstone }
+    }
+    case 'touches': return { kind, entries: fields.touches }
+    case 'check': {
+      const entries = fields.touches.map(({ key, access }) => ({ key, access }))
+      return { kind, round: fields.number, entries }
+    }
+    case 'checked': return { kind, round: fields.number, later: fields.touches }
+    case 'askDigest': return { kind }
+    case 'digest': return { kind, digest: canonicalDigest(fields.digest), absent, ready: fields.ready }
+    case 'pull': return { kind, missing: fields.missing }
+    case 'notKept': return { kind }
+    case 'reconcileStart':
+    case 'reconcileBusy': return { kind, id }
+    case 'reconcileHeader': {
+      const digest = canonicalDigest(fields.digest)
+      return { kind, id, digest, absent, hashes: unpackHashes(fields.hashes), buried: unpackBits(fields.buried) }
+    }
+    case 'reconcileRequest':
+      return { kind, id, buckets: fields.buckets, after: fields.after, have: fields.have }
+    case 'reconcileChunk': return { kind, id, parts: fields.parts, last: fields.last }
+    default: throw new ProtocolError(`Unknown replication message ${fields.kind}`)
+  }
+}
+
+function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new ProtocolError('A replication message lacks its content')
+  return value
+}
+
+function push<T>(list: T[], value: T): void {
+  if (list.length === ENTRIES_MAX) throw new ProtocolError('A list is too long')
+  list.push(value)
+}
+
+function writeTouches(writer: Writer, entries: readonly TouchEntry[]): void {
+  for (const entry of entries) writeTouch(writer, entry)
+}
+
+function writeTouch(writer: Writer, { key, access, ageMs }: TouchEntry): void {
+  writer.uint32((6 << 3) | 2).fork()
+  writeKey(writer, 1, key)
+  writeStamp(writer, 2, access)
+  writeUint(writer, 3, ageMs)
+  writer.ldelim()
+}
+
+function readTouch(reader: FieldReader): TouchEntry {
+  const end = reader.nested()
+  let key: RecordKey | undefined
+  let access: AccessStamp = NEVER
+  let ageMs = 0
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) key = readKey(reader)
+    else if (field === 2) access = readAccess(reader)
+    else if (field === 3) ageMs = reader.uint53()
+    else reader.skip()
+  }
+  return { key: given(key), access, ageMs }
+}
+
+function writeAbsent(writer: Writer, absent: readonly AbsentMember[]): void {
+  for (const { id, name } of absent) {
+    writer.uint32((9 << 3) | 2).fork()
+    writeId(writer, 1, id)
+    writer.uint32((2 << 3) | 2).string(name)
+    writer.ldelim()
+  }
+}
+
+function readAbsent(reader: FieldReader): AbsentMember {
+  const end = reader.nested()
+  let id = ''
+  let name = ''
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) id = readId(reader)
+    else if (field === 2) name = reader.text(256)
+    else reader.skip()
+  }
+  if (id === '') throw new ProtocolError('A member without an id')
+  return { id, name }
+}
+
+function writeKeyHash(writer: Writer, key: RecordKey, hash: Hash64): void {
+  writer.uint32((17 << 3) | 2).fork()
+  writeKey(writer, 1, key)
+  writer.uint32((2 << 3) | 5).fixed32(hash.high).uint32((3 << 3) | 5).fixed32(hash.low)
+  writer.ldelim()
+}
+
+function readKeyHash(reader: FieldReader): KeyHash {
+  const end = reader.nested()
+  let key: RecordKey | undefined
+  let high = 0
+  let low = 0
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) key = readKey(reader)
+    else if (field === 2) high = reader.fixed32()
+    else if (field === 3) low = reader.fixed32()
+    else reader.skip()
+  }
+  return { key: given(key), hash: { high, low } }
+}
+
+function writePart(writer: Writer, part: BucketPart): void {
+  writer.uint32((18 << 3) | 2).fork()
+  writeUint(writer, 1, part.bucket)
+  if (part.after !== undefined) writeKey(writer, 2, part.after)
+  if (part.upTo !== undefined) writeKey(writer, 3, part.upTo)
+  for (const key of part.keys) writeKey(writer, 4, key)
+  for (const [key, tombstone] of part.tombstones) writeTombstone(writer, 5, key, tombstone)
+  for (const record of part.records) writeRecord(writer, 6, record)
+  writer.ldelim()
+}
+
+function readPart(reader: FieldReader): BucketPart {
+  const end = reader.nested()
+  let bucket = 0
+  let after: RecordKey | undefined
+  let upTo: RecordKey | undefined
+  const keys: RecordKey[] = []
+  const tombstones: [RecordKey, Tombstone][] = []
+  const records: RecordSnapshot[] = []
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    switch (field) {
+      case 1: bucket = readBucket(reader); break
+      case 2: after = readKey(reader); break
+      case 3: upTo = readKey(reader); break
+      case 4: push(keys, readKey(reader)); break
+      case 5: push(tombstones, readTombstone(reader)); break
+      case 6: push(records, readRecord(reader)); break
+      default: reader.skip()
+    }
+  }
+  return { bucket, after, upTo, keys, tombstones, records }
+}
+
+function readBucket(reader: FieldReader): number {
+  const bucket = reader.uint32()
+  if (bucket >= BUCKETS) throw new ProtocolError('No such bucket')
+  return bucket
+}
+
+function packHashes(hashes: readonly Hash64[]): Uint8Array {
+  const bytes = new Uint8Array(BUCKETS * 8)
+  const view = new DataView(bytes.buffer)
+  for (const [index, { high, low }] of hashes.entries()) {
+    view.setUint32(index * 8, high)
+    view.setUint32(index * 8 + 4, low)
+  }
+  return bytes
+}
+
+function unpackHashes(bytes: Uint8Array | undefined): Hash64[] {
+  if (bytes?.length !== BUCKETS * 8) throw new ProtocolError('Bucket hashes have another size')
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Array.from({ length: BUCKETS }, (_, index) => (
+    { high: view.getUint32(index * 8), low: view.getUint32(index * 8 + 4) }
+  ))
+}
+
+function packBits(buckets: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(BUCKETS / 8)
+  for (const bucket of buckets) bytes[bucket >> 3]! |= 1 << (bucket & 7)
+  return bytes
+}
+
+function unpackBits(bytes: Uint8Array | undefined): number[] {
+  if (bytes?.length !== BUCKETS / 8) throw new ProtocolError('Bucket marks have another size')
+  const result: number[] = []
+  for (let bucket = 0; bucket < BUCKETS; bucket++) if ((bytes[bucket >> 3]! >> (bucket & 7)) & 1) result.push(bucket)
+  return result
+}

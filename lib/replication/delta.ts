@@ -1,0 +1,46 @@
+import type { MemberId } from '../membership/member.js'
+import type { AttributeWrites, RecordKey, Stamp } from './replica-contract.js'
+import type { AccessStamp } from './stamp.js'
+
+/** What a delta does. `renew`: no write, but an objection to an expiry. */
+export type DeltaKind = 'create' | 'write' | 'renew' | 'invalidate' | 'expire'
+
+/** A record's highest applied delta per member. */
+export type Context = readonly (readonly [origin: MemberId, seq: number])[]
+
+/** One step in the life of one record, merged whole or not at all. All its attributes share its stamp. */
+export interface Delta {
+  readonly kind: DeltaKind
+  readonly key: RecordKey
+  /** Its dot and its time. */
+  readonly stamp: Stamp
+  /** The record's context before the write: what must be there before this may be merged. */
+  readonly deps: Context
+  readonly writes: AttributeWrites
+  /** With `expire`: the access it judged; a later use beats it. */
+  readonly limit?: AccessStamp
+}
+
+/** An attribute as replicas keep it; removed ones stay as stamps without a value. */
+export interface AttributeState {
+  readonly stamp: Stamp
+  readonly value?: Uint8Array
+}
+
+/** A whole record as it travels. `ageMs`: since its last use, on the sender's monotonic clock. */
+export interface RecordSnapshot {
+  readonly key: RecordKey
+  readonly attributes: readonly (readonly [name: string, state: AttributeState])[]
+  readonly context: Context
+  readonly access: AccessStamp
+  readonly ageMs: number
+}
+
+export const NO_WRITES: AttributeWrites = new Map()
+
+/** Roughly what a delta costs in memory and on the wire, in bytes. */
+export function deltaBytes(delta: Delta): number {
+  let bytes = 96 + delta.deps.length * 24
+  for (const [name, value] of delta.writes) bytes += name.length + (value?.length ?? 0) + 16
+  return bytes
+}

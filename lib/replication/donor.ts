@@ -1,0 +1,140 @@
+import type { MemberId } from '../membership/member.js'
+import { BUCKETS } from './bucket-index.js'
+import type { RecordSnapshot } from './delta.js'
+import type { BucketPart, ReplicationMessage } from './messages.js'
+import { type Hash64, sameHash } from './mix.js'
+import type { Peers } from './peers.js'
+import type { RecordKey } from './replica-contract.js'
+import type { ReplicaState } from './replica-state.js'
+import type { Digest } from './seen-set.js'
+import type { Tombstone } from './tombstones.js'
+
+type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
+
+/** Pieces sent in answer to one request: the credit window. */
+const CHUNKS_MAX = 16
+const DONATION_IDLE_MS = 2_000
+
+interface Part {
+  bucket: number
+  after: RecordKey | undefined
+  upTo: RecordKey | undefined
+  keys: RecordKey[]
+  tombstones: [RecordKey, Tombstone][]
+  records: RecordSnapshot[]
+}
+
+/**
+ * The serving side of a state comparison. It keeps nothing per transfer but the time of the last request: every piece
+ * says which stretch of keys it covers, so a piece stands for itself.
+ */
+export class Donor {
+  readonly #state: ReplicaState
+  readonly #peers: Peers
+  readonly #digest: () => Digest
+  #serving = new Map<MemberId, number>()
+
+  constructor(state: ReplicaState, peers: Peers, digest: () => Digest) {
+    this.#state = state
+    this.#peers = peers
+    this.#digest = digest
+  }
+
+  /** Whether a transfer is going on; tombstones are kept meanwhile. */
+  get donating(): boolean {
+    this.#clean()
+    return this.#serving.size > 0
+  }
+
+  start(id: number, from: MemberId): void {
+    const state = this.#state
+    this.#clean()
+    const full = this.#serving.size >= state.options.donationsMax && !this.#serving.has(from)
+    if (!state.ready || full) {
+      state.env.send([from], { kind: 'reconcileBusy', id })
+      return
+    }
+    this.#serving.set(from, state.now())
+    const buried: number[] = []
+    for (let bucket = 0; bucket < BUCKETS; bucket++) if (state.tombstones.keys(bucket).size > 0) buried.push(bucket)
+    state.env.send([from], {
+      kind: 'reconcileHeader', id, digest: this.#digest(), absent: this.#peers.absent(),
+      hashes: [...state.buckets.hashes], buried,
+    }, { bulk: true })
+  }
+
+  request(message: Request, from: MemberId): void {
+    const state = this.#state
+    if (!state.ready) {
+      state.env.send([from], { kind: 'reconcileBusy', id: message.id })
+      return
+    }
+    this.#serving.set(from, state.now())
+    const have = new Map(message.have.map(({ key, hash }) => [key, hash]))
+    const { chunkBytes } = state.options
+    let parts: BucketPart[] = []
+    let bytes = 0
+    let chunks = 0
+    const flush = (last: boolean): void => {
+      state.env.send([from], { kind: 'reconcileChunk', id: message.id, parts, last }, { bulk: true })
+      parts = []
+      bytes = 0
+      chunks++
+    }
+    for (const [index, bucket] of message.buckets.entries()) {
+      let after = index === 0 ? message.after : undefined
+      do {
+        const { part, size } = this.#part(bucket, after, have, chunkBytes - bytes)
+        parts.push(part)
+        bytes += size
+        after = part.upTo
+        if (bytes >= chunkBytes || after !== undefined) {
+          const last = chunks + 1 === CHUNKS_MAX || (after === undefined && index === message.buckets.length - 1)
+          flush(last)
+          if (last) return
+        }
+      } while (after !== undefined)
+    }
+    flush(true)
+  }
+
+  finished(from: MemberId): void {
+    this.#serving.delete(from)
+  }
+
+  /** What a bucket has after a key, up to about `limitBytes`, but at least one entry. */
+  #part(
+    bucket: number, after: RecordKey | undefined, have: ReadonlyMap<RecordKey, Hash64>, limitBytes: number,
+  ): { part: Part; size: number } {
+    const state = this.#state
+    const part: Part = { bucket, after, upTo: undefined, keys: [], tombstones: [], records: [] }
+    const keys = [...state.buckets.keys(bucket), ...state.tombstones.keys(bucket)]
+    keys.sort()
+    let size = 64
+    let previous: RecordKey | undefined
+    for (const key of keys) {
+      if ((after !== undefined && key <= after) || key === previous) continue
+      if (size > limitBytes && previous !== undefined) {
+        part.upTo = previous
+        break
+      }
+      previous = key
+      size += 48
+      const tombstone = state.tombstones.get(key)
+      if (tombstone !== undefined) part.tombstones.push([key, tombstone])
+      const record = state.records.get(key)
+      if (record === undefined) continue
+      part.keys.push(key)
+      const known = have.get(key)
+      if (known !== undefined && sameHash(known, record.hash)) continue
+      part.records.push(record.snapshot(state.now()))
+      size += record.bytes + record.attributes.size * 32 + record.context.size * 24
+    }
+    return { part, size }
+  }
+
+  #clean(): void {
+    const now = this.#state.now()
+    for (const [id, atMs] of this.#serving) if (now - atMs > DONATION_IDLE_MS) this.#serving.delete(id)
+  }
+}

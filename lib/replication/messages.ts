@@ -1,0 +1,92 @@
+import type { MemberId } from '../membership/member.js'
+import type { Delta, RecordSnapshot } from './delta.js'
+import type { Hash64 } from './mix.js'
+import type { RecordKey } from './replica-contract.js'
+import type { Digest, MissingDots } from './seen-set.js'
+import type { AccessStamp } from './stamp.js'
+import type { Tombstone } from './tombstones.js'
+
+/** A use of a record: who and when, and how long ago on the sender's clock. */
+export interface TouchEntry {
+  readonly key: RecordKey
+  readonly access: AccessStamp
+  readonly ageMs: number
+}
+
+/** A record suspected to be idle, and the last use the asking member knows of. */
+export interface CheckEntry {
+  readonly key: RecordKey
+  readonly access: AccessStamp
+}
+
+/** A member that was there and may come back. */
+export interface AbsentMember {
+  readonly id: MemberId
+  readonly name: string
+}
+
+/** A record's hash, so that equal ones need not travel. */
+export interface KeyHash {
+  readonly key: RecordKey
+  readonly hash: Hash64
+}
+
+/** Part of one bucket: everything the donor has with keys after `after`, up to and including `upTo` (unset: the end). */
+export interface BucketPart {
+  readonly bucket: number
+  readonly after: RecordKey | undefined
+  readonly upTo: RecordKey | undefined
+  /** All keys held, also of records that do not travel because the hashes agree. */
+  readonly keys: readonly RecordKey[]
+  readonly tombstones: readonly (readonly [RecordKey, Tombstone])[]
+  readonly records: readonly RecordSnapshot[]
+}
+
+/** What replicas of one scope tell each other. */
+export type ReplicationMessage =
+  | { readonly kind: 'delta'; readonly delta: Delta }
+  | { readonly kind: 'fetch'; readonly key: RecordKey }
+  | { readonly kind: 'record'; readonly record: RecordSnapshot }
+  | { readonly kind: 'tombstone'; readonly key: RecordKey; readonly tombstone: Tombstone }
+  | { readonly kind: 'touches'; readonly entries: readonly TouchEntry[] }
+  | { readonly kind: 'check'; readonly round: number; readonly entries: readonly CheckEntry[] }
+  | { readonly kind: 'checked'; readonly round: number; readonly later: readonly TouchEntry[] }
+  | { readonly kind: 'askDigest' }
+  | {
+      readonly kind: 'digest'
+      readonly digest: Digest
+      readonly absent: readonly AbsentMember[]
+      readonly ready: boolean
+    }
+  | { readonly kind: 'pull'; readonly missing: readonly MissingDots[] }
+  | { readonly kind: 'notKept' }
+  | { readonly kind: 'reconcileStart'; readonly id: number }
+  | { readonly kind: 'reconcileBusy'; readonly id: number }
+  | {
+      readonly kind: 'reconcileHeader'
+      readonly id: number
+      readonly digest: Digest
+      readonly absent: readonly AbsentMember[]
+      /** One per bucket. */
+      readonly hashes: readonly Hash64[]
+      /** Buckets with tombstones, ascending. */
+      readonly buried: readonly number[]
+    }
+  | {
+      readonly kind: 'reconcileRequest'
+      readonly id: number
+      readonly buckets: readonly number[]
+      /** Where to go on within the first bucket. */
+      readonly after: RecordKey | undefined
+      /** The asking side's records of these buckets, or as many as fit. */
+      readonly have: readonly KeyHash[]
+    }
+  | {
+      readonly kind: 'reconcileChunk'
+      readonly id: number
+      readonly parts: readonly BucketPart[]
+      /** Nothing follows without another request. */
+      readonly last: boolean
+    }
+
+export type MessageKind = ReplicationMessage['kind']

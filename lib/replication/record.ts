@@ -1,0 +1,120 @@
+import type { MemberId } from '../membership/member.js'
+import type { AttributeState, Context, Delta, RecordSnapshot } from './delta.js'
+import { attributeMix, type Hash64, presenceMix, xor } from './mix.js'
+import type { RecordKey, Stamp } from './replica-contract.js'
+import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.js'
+
+/** Lives a record's context remembers; forgetting the oldest costs a fetch, never safety. */
+export const CONTEXT_MAX = 64
+
+/**
+ * One replicated record: a map of attributes in which the larger stamp wins, removals included. Joining is idempotent,
+ * commutative and associative (context beyond its bound aside), so deltas and snapshots merge in any order. Access is
+ * joined too, but is no part of the hash: it is announced loosely.
+ */
+export class ReplicaRecord {
+  readonly key: RecordKey
+  readonly bucket: number
+  readonly attributes: Map<string, AttributeState> = new Map()
+  readonly context: Map<MemberId, number> = new Map()
+  access: AccessStamp = NEVER
+  /** Local monotonic time of the last use known. */
+  usedAtMs: number
+  /** Local monotonic time of the last use the others have been told of. */
+  announcedAtMs: number
+  /** Names and live values, in bytes. */
+  bytes = 0
+  hash: Hash64
+
+  constructor(key: RecordKey, bucket: number, nowMs: number) {
+    this.key = key
+    this.bucket = bucket
+    this.usedAtMs = nowMs
+    this.announcedAtMs = nowMs
+    this.hash = presenceMix(key)
+  }
+
+  /** Whether every dot of `deps` was applied to this record. */
+  satisfies(deps: Context): boolean {
+    return deps.every(([origin, seq]) => (this.context.get(origin) ?? 0) >= seq)
+  }
+
+  /** Merges the attributes of a delta; the names whose value is now another. */
+  applyDelta(delta: Delta): string[] {
+    const changed: string[] = []
+    for (const [name, value] of delta.writes) {
+      const state = value === undefined ? { stamp: delta.stamp } : { stamp: delta.stamp, value }
+      if (this.#set(name, state)) changed.push(name)
+    }
+    this.#extend(delta.stamp.origin, delta.stamp.seq)
+    return changed
+  }
+
+  /** Joins a whole record into this one; the names whose value is now another. */
+  join(snapshot: RecordSnapshot, nowMs: number): string[] {
+    const changed: string[] = []
+    for (const [name, state] of snapshot.attributes) if (this.#set(name, state)) changed.push(name)
+    for (const [origin, seq] of snapshot.context) this.#extend(origin, seq)
+    this.use(snapshot.access, snapshot.ageMs, nowMs)
+    return changed
+  }
+
+  /** Takes over a later use; `false` when it is not later. */
+  use(access: AccessStamp, ageMs: number, nowMs: number): boolean {
+    if (compareAccess(access, this.access) <= 0) return false
+    this.access = access
+    this.usedAtMs = Math.max(this.usedAtMs, nowMs - ageMs)
+    this.announcedAtMs = Math.max(this.announcedAtMs, this.usedAtMs)
+    return true
+  }
+
+  snapshot(nowMs: number): RecordSnapshot {
+    return {
+      key: this.key,
+      attributes: [...this.attributes],
+      context: [...this.context],
+      access: this.access,
+      ageMs: Math.max(0, Math.floor(nowMs - this.usedAtMs)),
+    }
+  }
+
+  value(name: string): Uint8Array | undefined {
+    return this.attributes.get(name)?.value
+  }
+
+  stamp(name: string): Stamp | undefined {
+    return this.attributes.get(name)?.stamp
+  }
+
+  /** The attributes that have a value. */
+  live(): Map<string, Uint8Array> {
+    const result = new Map<string, Uint8Array>()
+    for (const [name, { value }] of this.attributes) if (value !== undefined) result.set(name, value)
+    return result
+  }
+
+  #set(name: string, state: AttributeState): boolean {
+    const before = this.attributes.get(name)
+    if (before !== undefined && compareStamps(state.stamp, before.stamp) <= 0) return false
+    if (before !== undefined) {
+      this.hash = xor(this.hash, attributeMix(this.key, name, before.stamp))
+      this.bytes -= name.length + (before.value?.length ?? 0)
+    }
+    this.hash = xor(this.hash, attributeMix(this.key, name, state.stamp))
+    this.bytes += name.length + (state.value?.length ?? 0)
+    this.attributes.set(name, state)
+    return before?.value !== undefined || state.value !== undefined
+  }
+
+  #extend(origin: MemberId, seq: number): void {
+    const before = this.context.get(origin) ?? 0
+    if (seq < before) return
+    this.context.delete(origin)
+    this.context.set(origin, seq)
+    if (this.context.size <= CONTEXT_MAX) return
+    for (const oldest of this.context.keys()) {
+      this.context.delete(oldest)
+      break
+    }
+  }
+}

@@ -1,0 +1,193 @@
+import type { MemberId } from '../membership/member.js'
+import { hashText, mixNumber } from './mix.js'
+
+/** Whole numbers from `from` to `to`, both included. */
+export type Range = readonly [from: number, to: number]
+
+/** What is known of one origin: all of 1..base, and the ranges above. */
+export interface DigestEntry {
+  readonly origin: MemberId
+  readonly base: number
+  readonly ranges: readonly Range[]
+}
+
+/** A seen-set as data: sorted by origin, ranges ascending, apart, and above base + 1. */
+export type Digest = readonly DigestEntry[]
+
+/** Dots one side lacks. */
+export interface MissingDots {
+  readonly origin: MemberId
+  readonly ranges: readonly Range[]
+}
+
+/** Ranges kept per origin above the gap-free prefix. */
+export const SEEN_RANGES_MAX = 64
+
+interface Origin {
+  base: number
+  ranges: [number, number][]
+}
+
+/**
+ * Which deltas this member has, node-wide (the idea of DottedDB's server-wide clocks). It is never ahead of the data,
+ * and being behind is safe: a dot that would need a 65th range is not marked. Nothing once marked is ever unmarked,
+ * for "seen but absent means removed" rests on it.
+ */
+export class SeenSet {
+  #origins = new Map<MemberId, Origin>()
+  #digest: Digest | undefined
+  #bases: Digest | undefined
+
+  static from(digest: Digest): SeenSet {
+    const set = new SeenSet()
+    set.claim(digest)
+    return set
+  }
+
+  has(origin: MemberId, seq: number): boolean {
+    const entry = this.#origins.get(origin)
+    if (entry === undefined) return false
+    return seq <= entry.base || entry.ranges.some(([from, to]) => seq >= from && seq <= to)
+  }
+
+  /** The end of the gap-free prefix. */
+  base(origin: MemberId): number {
+    return this.#origins.get(origin)?.base ?? 0
+  }
+
+  /** Marks one dot; `false` when there is no room for another range. */
+  add(origin: MemberId, seq: number): boolean {
+    return this.addRange(origin, seq, seq)
+  }
+
+  /** Marks a range; `false` when there is no room for it. */
+  addRange(origin: MemberId, from: number, to: number): boolean {
+    let entry = this.#origins.get(origin)
+    if (entry === undefined) {
+      entry = { base: 0, ranges: [] }
+      this.#origins.set(origin, entry)
+    }
+    if (to <= entry.base) return true
+    const { ranges } = entry
+    let first = 0
+    while (first < ranges.length && ranges[first]![1] < from - 1) first++
+    let end = first
+    let low = from
+    let high = to
+    while (end < ranges.length && ranges[end]![0] <= to + 1) {
+      low = Math.min(low, ranges[end]![0])
+      high = Math.max(high, ranges[end]![1])
+      end++
+    }
+    if (low <= entry.base + 1) {
+      entry.base = high
+      ranges.splice(0, end)
+    } else {
+      if (end === first && ranges.length >= SEEN_RANGES_MAX) return false
+      ranges.splice(first, end - first, [low, high])
+    }
+    this.#digest = undefined
+    this.#bases = undefined
+    return true
+  }
+
+  /** Adds all of another set, as far as there is room. Only for what the data already contain. */
+  claim(digest: Digest): void {
+    for (const { origin, base, ranges } of digest) {
+      if (base > 0) this.addRange(origin, 1, base)
+      for (const [from, to] of ranges) this.addRange(origin, from, to)
+    }
+  }
+
+  /** The canonical form; the same array until the set changes. Without ranges it hides what lies behind holes. */
+  digest(withRanges = true): Digest {
+    if (!withRanges) return (this.#bases ??= this.#canonical(false))
+    return (this.#digest ??= this.#canonical(true))
+  }
+
+  #canonical(withRanges: boolean): Digest {
+    const entries: DigestEntry[] = []
+    for (const [origin, { base, ranges }] of this.#origins) {
+      const shown = withRanges ? ranges.map(([from, to]): Range => [from, to]) : []
+      if (base > 0 || shown.length > 0) entries.push({ origin, base, ranges: shown })
+    }
+    return entries.sort((a, b) => (a.origin < b.origin ? -1 : 1))
+  }
+
+  /** Whether every dot of `digest` is here. */
+  covers(digest: Digest): boolean {
+    return this.missing(digest, 1).length === 0
+  }
+
+  /** What `digest` has and this set lacks, up to `limit` ranges. */
+  missing(digest: Digest, limit = 4_096): MissingDots[] {
+    const result: MissingDots[] = []
+    let room = limit
+    for (const { origin, base, ranges } of digest) {
+      if (room <= 0) break
+      const gaps: Range[] = []
+      if (base > 0) this.#subtract(origin, 1, base, gaps)
+      for (const [from, to] of ranges) this.#subtract(origin, from, to, gaps)
+      if (gaps.length === 0) continue
+      result.push({ origin, ranges: gaps.slice(0, room) })
+      room -= gaps.length
+    }
+    return result
+  }
+
+  #subtract(origin: MemberId, from: number, to: number, gaps: Range[]): void {
+    const entry = this.#origins.get(origin)
+    let next = Math.max(from, (entry?.base ?? 0) + 1)
+    for (const [low, high] of entry?.ranges ?? []) {
+      if (next > to || low > to) break
+      if (low > next) gaps.push([next, low - 1])
+      next = Math.max(next, high + 1)
+    }
+    if (next <= to) gaps.push([next, to])
+  }
+}
+
+/** 64-bit hash of a digest, as 16 hex digits: equal sets, equal hashes. */
+export function digestHash(digest: Digest): string {
+  let high = 0x9e3779b9
+  let low = 0x85ebca6b
+  for (const { origin, base, ranges } of digest) {
+    high = mixNumber(hashText(origin, high), base)
+    low = mixNumber(hashText(origin, low), base)
+    for (const [from, to] of ranges) {
+      high = mixNumber(mixNumber(high, from), to)
+      low = mixNumber(mixNumber(low, from), to)
+    }
+  }
+  return hex(high) + hex(low)
+}
+
+/** What both digests have. */
+export function intersectDigests(a: Digest, b: Digest): Digest {
+  const result: DigestEntry[] = []
+  const others = new Map(b.map(entry => [entry.origin, entry]))
+  for (const entry of a) {
+    const other = others.get(entry.origin)
+    if (other === undefined) continue
+    const common: [number, number][] = []
+    for (const [from, to] of allRanges(entry)) {
+      for (const [low, high] of allRanges(other)) {
+        const start = Math.max(from, low)
+        const end = Math.min(to, high)
+        if (start <= end) common.push([start, end])
+      }
+    }
+    const set = new SeenSet()
+    for (const [from, to] of common) set.addRange(entry.origin, from, to)
+    result.push(...set.digest())
+  }
+  return result
+}
+
+function allRanges(entry: DigestEntry): Range[] {
+  return entry.base > 0 ? [[1, entry.base], ...entry.ranges] : [...entry.ranges]
+}
+
+function hex(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0')
+}
