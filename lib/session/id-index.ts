@@ -1,0 +1,90 @@
+import type { RecordKey } from '../replication/replica-contract.js'
+
+/** Whether record `a` goes before record `b` when both claim one id. The same answer on every member. */
+export type Precedence = (a: RecordKey, b: RecordKey) => boolean
+
+/**
+ * From public id to record and back. Several records may claim one id after a partition; every member picks the same
+ * one and hides the others, whatever the order in which they came.
+ */
+export class IdIndex {
+  readonly #precedes: Precedence
+  readonly #keys = new Map<string, RecordKey>()
+  /** All claimants, only of ids that have more than one. */
+  readonly #rivals = new Map<string, Set<RecordKey>>()
+  readonly #ids = new Map<RecordKey, string>()
+
+  constructor(precedes: Precedence) {
+    this.#precedes = precedes
+  }
+
+  /** Number of ids. */
+  get size(): number {
+    return this.#keys.size
+  }
+
+  /** The record that has the id. */
+  key(id: string): RecordKey | undefined {
+    return this.#keys.get(id)
+  }
+
+  /** The id a record claims, also when another has it. */
+  id(key: RecordKey): string | undefined {
+    return this.#ids.get(key)
+  }
+
+  /** Whether the record is the one that has its id. */
+  shows(key: RecordKey): boolean {
+    const id = this.#ids.get(key)
+    return id !== undefined && this.#keys.get(id) === key
+  }
+
+  /** Every record that claims the id, the one that has it first. */
+  claimants(id: string): RecordKey[] {
+    const shown = this.#keys.get(id)
+    if (shown === undefined) return []
+    return [shown, ...[...(this.#rivals.get(id) ?? [])].filter(key => key !== shown)]
+  }
+
+  ids(): IterableIterator<string> {
+    return this.#keys.keys()
+  }
+
+  /** Records that `key` claims `id`. Returns the record that lost the id by it (possibly `key` itself), if any. */
+  claim(key: RecordKey, id: string): RecordKey | undefined {
+    if (this.#ids.get(key) === id) return undefined
+    this.release(key)
+    this.#ids.set(key, id)
+    const holder = this.#keys.get(id)
+    if (holder === undefined) {
+      this.#keys.set(id, key)
+      return undefined
+    }
+    const rivals = this.#rivals.get(id) ?? new Set([holder])
+    this.#rivals.set(id, rivals.add(key))
+    if (!this.#precedes(key, holder)) return key
+    this.#keys.set(id, key)
+    return holder
+  }
+
+  /** Forgets a record. The best of the remaining claimants has the id then. */
+  release(key: RecordKey): void {
+    const id = this.#ids.get(key)
+    if (id === undefined) return
+    this.#ids.delete(key)
+    const rivals = this.#rivals.get(id)
+    rivals?.delete(key)
+    if (rivals !== undefined && rivals.size <= 1) this.#rivals.delete(id)
+    if (this.#keys.get(id) !== key) return
+    let best: RecordKey | undefined
+    for (const rival of rivals ?? []) if (best === undefined || this.#precedes(rival, best)) best = rival
+    if (best === undefined) this.#keys.delete(id)
+    else this.#keys.set(id, best)
+  }
+
+  clear(): void {
+    this.#keys.clear()
+    this.#rivals.clear()
+    this.#ids.clear()
+  }
+}

@@ -1,0 +1,226 @@
+import type { SendReceipt } from '../channel/topic.js'
+import { InvalidOptionError, InvalidStateError, SessionInvalidError } from '../errors.js'
+import type { AttributeWrites, RecordKey } from '../replication/replica-contract.js'
+import { MAX_INACTIVE } from '../replication/replica-contract.js'
+import type { ChangeDetection, SessionCodec } from './session-delta.js'
+import { SessionDelta } from './session-delta.js'
+
+/** Reserved attribute: the id that travels in the cookie. */
+export const PUBLIC_ID = '\u0000id'
+/** Reserved attribute: when the session was created, milliseconds since the epoch as decimal text. */
+export const CREATED = '\u0000created'
+
+/** What a session asks of its manager. */
+export interface SessionBacking {
+  readonly codec: SessionCodec
+  idleMs(key: RecordKey): number | undefined
+  holds(key: RecordKey): boolean
+  idOf(key: RecordKey): string | undefined
+  touch(key: RecordKey): void
+  invalidate(session: Session): Promise<SendReceipt> | undefined
+  changeId(session: Session): Promise<SendReceipt> | undefined
+}
+
+/** How a session begins: loaded from a record, or new. */
+export interface SessionStart {
+  readonly id: string
+  readonly key?: RecordKey | undefined
+  readonly base: Iterable<readonly [string, Uint8Array]>
+}
+
+/**
+ * One request's view of a session. Reads are local and synchronous; values are decoded when first read. Changes stay
+ * in the view until `SessionManager.commit`, which writes all of them as one delta. Two requests that hold the same
+ * session hold two views; what they changed is merged by attribute (of two writes to one attribute the later wins).
+ * After {@link Session.invalidate} the view throws SessionInvalidError. When somebody else ends the session, the view
+ * stays what it was, so that a request under way is not torn; its commit is dropped and reported, and
+ * {@link Session.isValid} is false at once.
+ */
+export class Session {
+  readonly #backing: SessionBacking
+  readonly #delta: SessionDelta
+  #id: string
+  #key: RecordKey | undefined
+  #isNew: boolean
+  #valid = true
+
+  /** Sessions are made by a SessionManager. */
+  constructor(backing: SessionBacking, start: SessionStart) {
+    this.#backing = backing
+    this.#delta = new SessionDelta(backing.codec, start.base)
+    this.#id = start.id
+    this.#key = start.key
+    this.#isNew = start.key === undefined
+  }
+
+  /** The id the client holds; another one after {@link changeId}. A secret: never log it. */
+  get id(): string {
+    return this.#id
+  }
+
+  /** Whether the session was created by this request. */
+  get isNew(): boolean {
+    return this.#isNew
+  }
+
+  /** Whether it can still be used: not invalidated, not expired, as far as this member knows. */
+  get isValid(): boolean {
+    return this.#valid && (this.#key === undefined || this.#backing.holds(this.#key))
+  }
+
+  /** Whether this view invalidated it. */
+  get isInvalidated(): boolean {
+    return !this.#valid
+  }
+
+  /** Whether another request gave it another id since: {@link id} is dead then, and the new one not ours to tell. */
+  get isRenamed(): boolean {
+    return this.#key !== undefined && this.#backing.idOf(this.#key) !== this.#id
+  }
+
+  /** When it was created: milliseconds since the epoch by the clock of the member that created it. */
+  get createdAt(): number {
+    return readNumber(this.#delta.reserved(CREATED)) ?? 0
+  }
+
+  /** Milliseconds since its last use on any member, as far as this one knows; 0 for a session not yet stored. */
+  get idleMs(): number {
+    return this.#key === undefined ? 0 : (this.#backing.idleMs(this.#key) ?? 0)
+  }
+
+  /** Seconds without use after which it expires; -1: never. */
+  get maxInactiveInterval(): number {
+    return readNumber(this.#delta.reserved(MAX_INACTIVE)) ?? -1
+  }
+
+  /** Whole seconds; 0 or less: never expires. Written with the next commit. */
+  set maxInactiveInterval(seconds: number) {
+    this.#check()
+    this.#delta.setReserved(MAX_INACTIVE, writeInterval(seconds))
+  }
+
+  /** The attribute, or undefined. Objects may be changed in place if the change detection is `modified` or wider. */
+  get<T = unknown>(name: string): T | undefined {
+    this.#check()
+    return this.#delta.get(name) as T | undefined
+  }
+
+  /** Sets an attribute; the value is encoded at commit. Throws when `name` begins with NUL (reserved). */
+  set(name: string, value: unknown): this {
+    this.#check()
+    this.#delta.set(name, value)
+    return this
+  }
+
+  /** Removes an attribute; returns whether there was one. */
+  delete(name: string): boolean {
+    this.#check()
+    return this.#delta.delete(name)
+  }
+
+  has(name: string): boolean {
+    this.#check()
+    return this.#delta.has(name)
+  }
+
+  /** Names of the attributes. */
+  names(): string[] {
+    this.#check()
+    return this.#delta.names()
+  }
+
+  /** Names and values. Decodes all of them. */
+  *entries(): IterableIterator<[string, unknown]> {
+    for (const name of this.names()) yield [name, this.get(name)]
+  }
+
+  /** Marks the session as used now, without a write; announced to the others in batches. */
+  touch(): void {
+    if (this.#key !== undefined && this.isValid) this.#backing.touch(this.#key)
+  }
+
+  /**
+   * Ends the session on every member, at once here and wherever the removal arrives; nothing brings it back.
+   * Returns the receipt, or undefined when there was nothing to send.
+   */
+  invalidate(): Promise<SendReceipt> | undefined {
+    this.#check()
+    const receipt = this.#backing.invalidate(this)
+    this.#valid = false
+    return receipt
+  }
+
+  /**
+   * Gives the session a new random id (against session fixation: call it at login). Attributes stay where they are;
+   * the old id is dead at once here and on each member as the change arrives.
+   */
+  changeId(): Promise<SendReceipt> | undefined {
+    this.#check()
+    return this.#backing.changeId(this)
+  }
+
+  /** The record that holds it; undefined before it is stored. For managers. */
+  get key(): RecordKey | undefined {
+    return this.#key
+  }
+
+  /** A reserved attribute's bytes. For the library's own layers. */
+  reserved(name: string): Uint8Array | undefined {
+    return this.#delta.reserved(name)
+  }
+
+  /** Changes a reserved attribute with the next commit. For the library's own layers. */
+  setReserved(name: string, bytes: Uint8Array | undefined): void {
+    this.#check()
+    this.#delta.setReserved(name, bytes)
+  }
+
+  /** What a commit would write now. For managers. */
+  pending(detection: ChangeDetection): AttributeWrites {
+    return this.#delta.writes(detection)
+  }
+
+  /** The writes are in the store under `key`. For managers. */
+  stored(key: RecordKey, writes: AttributeWrites): void {
+    this.#key = key
+    this.#delta.rebase(writes)
+  }
+
+  /** The id is now another one. For managers. */
+  renamed(id: string): void {
+    this.#id = id
+  }
+
+  #check(): void {
+    if (!this.#valid) throw new SessionInvalidError(this.#id)
+  }
+}
+
+/** The reserved bytes of an interval in whole seconds; undefined: never. */
+export function writeInterval(seconds: number): Uint8Array | undefined {
+  if (typeof seconds !== 'number' || Number.isNaN(seconds) || seconds > MAX_INTERVAL_SECONDS) {
+    throw new InvalidOptionError('maxInactiveInterval', `seconds up to ${MAX_INTERVAL_SECONDS}`, seconds)
+  }
+  return seconds <= 0 ? undefined : writeNumber(Math.ceil(seconds))
+}
+
+/** A hundred years: beyond it a date overflows before the session does. */
+export const MAX_INTERVAL_SECONDS = 3_153_600_000
+
+/** Decimal text of a whole number. */
+export function writeNumber(value: number): Uint8Array {
+  if (!Number.isSafeInteger(value)) throw new InvalidStateError('a whole number', String(value))
+  return Buffer.from(String(value), 'latin1')
+}
+
+/** The number in `bytes`, or undefined when there is none: bytes from the network may be anything. */
+export function readNumber(bytes: Uint8Array | undefined): number | undefined {
+  if (bytes === undefined || bytes.length === 0 || bytes.length > 16) return undefined
+  const value = Number(text(bytes))
+  return Number.isSafeInteger(value) ? value : undefined
+}
+
+/** The text in `bytes`. */
+export function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+}
