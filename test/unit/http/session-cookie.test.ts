@@ -1,0 +1,40 @@
+import test from 'ava'
+import { sign } from 'cookie-signature'
+import { SessionCookie } from '../../../lib/http/session-cookie.js'
+
+function valueOf(header: string): string | undefined {
+  return SessionCookie.parse(header.split(';')[0]).sid
+}
+
+test('the value is what express-session would sign', t => {
+  const cookie = new SessionCookie('sid', 'secret')
+  const header = cookie.issue('some-id', false)
+  t.is(header, `sid=${encodeURIComponent(`s:${sign('some-id', 'secret')}`)}; Path=/; HttpOnly; SameSite=Lax`)
+  t.is(cookie.verify(valueOf(header)), 'some-id')
+  t.is(cookie.verify(valueOf(header)), 'some-id', 'also when remembered')
+})
+
+test('values that were not signed by us are nobody’s', t => {
+  const cookie = new SessionCookie('sid', ['new', 'old'])
+  t.is(cookie.verify(`s:${sign('a', 'old')}`), 'a')
+  for (const value of [undefined, '', 'a', 's:', 's:a', 's:a.b', `s:${sign('a', 'other')}`, sign('a', 'new')]) {
+    t.is(cookie.verify(value), undefined, value)
+  }
+  t.is(cookie.verify(`s:${sign('a'.repeat(5000), 'new')}`), undefined)
+})
+
+test('secure follows the connection unless it is set', t => {
+  t.true(new SessionCookie('sid', 'x').issue('a', true).includes('; Secure'))
+  t.false(new SessionCookie('sid', 'x').issue('a', false).includes('; Secure'))
+  t.true(new SessionCookie('sid', 'x', { secure: true }).issue('a', false).includes('; Secure'))
+  t.true(new SessionCookie('sid', 'x').clear(false).includes('Max-Age=0'))
+  t.true(new SessionCookie('sid', 'x', { maxAge: 1500 }).issue('a', false).includes('Max-Age=2'))
+})
+
+test('what no cookie allows is refused at once', t => {
+  t.throws(() => new SessionCookie('sid', []), { code: 'INVALID_OPTION' })
+  t.throws(() => new SessionCookie('sid', ''), { code: 'INVALID_OPTION' })
+  t.throws(() => new SessionCookie('a b', 'x'), { code: 'INVALID_OPTION' })
+  t.throws(() => new SessionCookie('sid', 'x', { path: 'a;b' }), { code: 'INVALID_OPTION' })
+  t.throws(() => new SessionCookie('sid', 'x', { maxAge: 0 }), { code: 'INVALID_OPTION' })
+})
