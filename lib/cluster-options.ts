@@ -4,9 +4,9 @@ import { dispatch } from './channel/interceptors/dispatch.js'
 import { tcpFailureDetector } from './channel/interceptors/tcp-failure-detector.js'
 import { InvalidOptionError } from './errors.js'
 import { custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './options.js'
-import type { ReplicaOptionsInput } from './replication/replica-options.js'
+import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/replica-options.js'
 import type { Runtime } from './runtime/runtime.js'
-import type { DeltaManagerOptions } from './session/delta-manager-options.js'
+import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
 
 /** Rules of the options that decide how members find, hear and reach each other. */
 const CHANNEL_RULES: RulesOf<Omit<ChannelOptions, 'interceptors'>> = {
@@ -86,8 +86,8 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
       name: channel.name || defaultName,
       interceptors: interceptors ?? [dispatch(), tcpFailureDetector()],
     },
-    replication: replication ?? {},
-    sessions: sessions ?? {},
+    replication: resolveReplicaOptions(replication),
+    sessions: resolveDeltaManagerOptions(sessions ?? {}),
   }
 }
 

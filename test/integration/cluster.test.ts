@@ -1,0 +1,118 @@
+import { createServer } from 'node:net'
+import test from 'ava'
+import { createCluster, InvalidOptionError, ListenError } from '../../lib/index.js'
+import { loopbackGroup, until } from '../helpers/loopback-cluster.js'
+
+test('a session written on one member is readable on all, and survives its writer', async t => {
+  const join = loopbackGroup(t)
+  const [a, b, c] = await Promise.all([join('a'), join('b'), join('c')])
+  const session = a.sessions.create({ attributes: [['cart', ['tea']]] })
+  session.set('user', { name: 'Ada', since: new Date(0) })
+  const receipt = await a.sessions.commit(session, { copies: 'all' })
+  t.is(receipt?.outcome, 'met')
+  t.is(receipt?.applied, 2)
+  a.channel.destroy()
+  await until(() => b.members.length === 1 && c.members.length === 1)
+  for (const survivor of [b, c]) {
+    t.deepEqual(survivor.sessions.find(session.id)?.get('cart'), ['tea'])
+    t.deepEqual(survivor.sessions.find(session.id)?.get('user'), { name: 'Ada', since: new Date(0) })
+  }
+})
+
+test('a restarted member has everything when it has joined, and no ghost of it remains', async t => {
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a'), join('b')])
+  const port = a.channel.local.port
+  const ids = Array.from({ length: 300 }, (_, i) => a.sessions.create({ attributes: [['n', i]] }).id)
+  await until(() => b.sessions.size === 300)
+  a.channel.destroy()
+  const again = await join('a', { receiver: { port } })
+  t.is(again.channel.local.port, port)
+  t.deepEqual(ids.map(id => again.sessions.find(id)?.get('n')), ids.map((_, i) => i))
+  await until(() => b.members.length === 1 && b.members[0]?.id === again.channel.local.id)
+})
+
+test('the same attribute written on two members at the same moment ends equal, a thousand times', async t => {
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a'), join('b')])
+  const session = a.sessions.create()
+  await until(() => b.sessions.size === 1)
+  for (let i = 0; i < 1_000; i++) {
+    const writes = [a, b].map(member => {
+      const view = member.sessions.find(session.id)
+      view?.set('seat', `${member.name}${i}`)
+      return view && member.sessions.commit(view, { copies: 'all' })
+    })
+    const receipts = await Promise.all(writes)
+    const [left, right] = [a, b].map(member => member.sessions.find(session.id)?.get('seat'))
+    if (left !== right || receipts.some(receipt => receipt?.outcome !== 'met')) {
+      t.log({ i, left, right, receipts })
+      t.fail(`round ${i}: ${left} here, ${right} there`)
+      return
+    }
+  }
+  t.pass()
+})
+
+test('a session ended on one member is gone on all, whatever another writes at that moment', async t => {
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a'), join('b')])
+  const session = a.sessions.create({ attributes: [['n', 0]] })
+  await until(() => b.sessions.size === 1)
+  const other = b.sessions.find(session.id)
+  other?.set('n', 1)
+  const written = other && b.sessions.commit(other)
+  await Promise.all([written, a.sessions.invalidate(session)])
+  await until(() => a.sessions.size === 0 && b.sessions.size === 0)
+  other?.set('n', 2)
+  t.is(other && b.sessions.commit(other), undefined)
+  t.is(b.sessions.find(session.id), undefined)
+})
+
+test('members find each other by a list, without multicast', async t => {
+  const join = loopbackGroup(t)
+  const a = await join('a', { membership: { service: 'static', members: [] } })
+  const seed = `127.0.0.1:${a.channel.local.port}`
+  const b = await join('b', { membership: { service: 'static', members: [seed] } })
+  const c = await join('c', { membership: { service: 'static', members: [seed] } })
+  await until(() => [a, b, c].every(member => member.members.length === 2))
+  const map = a.map<number>('prices')
+  await map.ready
+  map.set('tea', 3)
+  const copy = c.map<number>('prices')
+  await copy.ready
+  t.is(copy.get('tea'), 3)
+})
+
+test('a member of another group is not let in', async t => {
+  const a = await loopbackGroup(t)('a', { membership: { service: 'static' } })
+  const seed = `127.0.0.1:${a.channel.local.port}`
+  const stranger = await loopbackGroup(t)('b', { membership: { service: 'static', members: [seed] } })
+  t.is(stranger.members.length, 0)
+  t.is(a.members.length, 0)
+})
+
+test('wrong options name themselves', async t => {
+  await t.throwsAsync(createCluster({ name: 'a b' }), { instanceOf: InvalidOptionError, message: /^Option name must be/ })
+  await t.throwsAsync(createCluster({ membership: { dropTime: 600, frequency: 500 } }), {
+    message: 'Option membership.dropTime must be at least twice membership.frequency (500); got 600',
+  })
+  await t.throwsAsync(createCluster({ sessions: { copies: -1 } }), { message: /copies/ })
+  await t.throwsAsync(createCluster({ replication: { ringbytes: 1 } as never }), { message: /ringbytes/ })
+})
+
+test('a port range that is full says so', async t => {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  const join = loopbackGroup(t)
+  const error = await t.throwsAsync(join('a', { receiver: { port, autoBind: 1 } }), { instanceOf: ListenError })
+  t.regex(error?.message ?? '', new RegExp(`${port}`))
+})
+
+test('a multicast interface that does not exist says so', async t => {
+  const join = loopbackGroup(t)
+  const error = await t.throwsAsync(join('a', { membership: { bind: '192.0.2.1' } }), { instanceOf: ListenError })
+  t.regex(error?.message ?? '', /192\.0\.2\.1/)
+})
