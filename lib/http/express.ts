@@ -7,7 +7,7 @@ import type { Session } from '../session/session.js'
 import type { CommitOptions, SessionHost, SessionManager } from '../session/session-manager.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 
-/** Reserved attribute: the cookie as express-session keeps it. Apart from the data, because it moves on every request. */
+/** Reserved attribute: the cookie as express-session keeps it. Apart from the data, as it moves on every request. */
 const COOKIE = '\u0000cookie'
 /** A touch is announced when it moves the expiry by more than this share of the lifetime. */
 const TOUCH_SHARE = 1 / 20

@@ -108,7 +108,8 @@ export class DialBook {
   /** Forgets addresses nobody has asked for since long. */
   sweep(nowMs: number): void {
     for (const [key, entry] of this.#entries) {
-      if (!entry.wanted && !entry.active && entry.notBeforeMs + this.#options.backOffMaxMs < nowMs) this.#entries.delete(key)
+      if (!entry.wanted && !entry.active && entry.notBeforeMs + this.#options.backOffMaxMs < nowMs)
+        this.#entries.delete(key)
     }
   }
 

@@ -86,4 +86,3 @@ export interface RememberedMember {
   readonly count: number
   readonly sinceMs: number
 }
-

@@ -246,7 +246,8 @@ export class MemberTable {
       this.#redialMs = this.#nextRedialMs(nowMs)
       for (const member of this.#remembered.rotate(REDIALS_MAX)) this.#dials.want(member, undefined, nowMs)
       for (const seed of this.#seeds.values()) {
-        if (seed.answeredBy === undefined || !this.#entries.has(seed.answeredBy)) this.#dials.want(seed.endpoint, undefined, nowMs)
+        if (seed.answeredBy === undefined || !this.#entries.has(seed.answeredBy))
+          this.#dials.want(seed.endpoint, undefined, nowMs)
       }
     }
     this.#dial(nowMs)
@@ -261,7 +262,8 @@ export class MemberTable {
     // One address, one life: whoever answers there is it. Start times never decide this.
     for (const other of [...this.#entries.values()]) {
       if (other.member.id === member.id) continue
-      if (sameEndpoint(other.member, member) || sameEndpoint(other.member, endpoint)) this.#remove(other, 'superseded', nowMs)
+      if (sameEndpoint(other.member, member) || sameEndpoint(other.member, endpoint))
+        this.#remove(other, 'superseded', nowMs)
     }
     this.#remembered.supersede(member.host, member.port, member.id)
     this.#remembered.supersede(endpoint.host, endpoint.port, member.id)

@@ -47,7 +47,8 @@ export class RememberedMembers {
   supersede(host: string, port: number, except: MemberId): void {
     for (const [id, life] of this.#lives) {
       if (life.standing !== 'absent' || id === except) continue
-      if (life.member.host === host && life.member.port === port) this.#lives.set(id, { ...life, standing: 'superseded' })
+      if (life.member.host === host && life.member.port === port)
+        this.#lives.set(id, { ...life, standing: 'superseded' })
     }
   }
 

@@ -1,6 +1,6 @@
 import type { ReplicaRecord } from './record.js'
 
-/** A record as text, equal wherever it has converged: attributes by name with stamp and bytes; no context, no access. */
+/** A record as text, equal wherever it has converged: attributes with stamps and bytes; no context, no access. */
 export function canonicalRecord(record: ReplicaRecord): string {
   const names = [...record.attributes.keys()].sort()
   const parts = names.map(name => {

@@ -1,7 +1,10 @@
 import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import { BUCKETS } from './bucket-index.js'
-import { addDigestEntry, canonicalDigest, readAccess, readId, readKey, readMissing, writeDots, writeId, writeKey, writeStamp, writeUint } from './codec-parts.js'
+import {
+  addDigestEntry, canonicalDigest, readAccess, readId, readKey, readMissing, writeDots, writeId, writeKey, writeStamp,
+  writeUint,
+} from './codec-parts.js'
 import { FieldReader } from './codec-reader.js'
 import { readDelta, readRecord, readTombstone, writeDelta, writeRecord, writeTombstone } from './codec-records.js'
 import type { Delta, RecordSnapshot } from './delta.js'
@@ -54,9 +57,9 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
     case 'reconcileStart':
     case 'reconcileBusy': writeUint(writer, 12, message.id); break
     case 'reconcileHeader':
-      writeUint(writer, 12, message.id)
       for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
       writeAbsent(writer, message.absent)
+      writeUint(writer, 12, message.id)
       writer.uint32((13 << 3) | 2).bytes(packHashes(message.hashes))
       writer.uint32((14 << 3) | 2).bytes(packBits(message.buried))
       break

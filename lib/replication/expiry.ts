@@ -13,8 +13,9 @@ const DUE_MAX = 5_000
 const ROUND_MAX = 1_000
 const ROUNDS_MAX = 8
 const RETRY_MS = 1_000
-/** How long each further member by name waits for the ones before it. */
-const RANK_MS = 5_000
+/** How long each further member waits for the ones before it, and how many of these it waits for at most. */
+const TURN_MS = 2_000
+const TURNS_MAX = 4
 
 interface Round {
   readonly limits: ReadonlyMap<RecordKey, AccessStamp>
@@ -137,9 +138,10 @@ export class Expiry {
     const self = this.#state.env
     if (record.access.origin === self.id) return true
     const ready = this.#peers.ready()
-    if (ready.some(peer => peer.id === record.access.origin)) return false
     const rank = ready.filter(peer => peer.name < (self.name ?? self.id)).length
-    return now >= dueMs + rank * RANK_MS
+    // The last user's member may know better, or think it was another that is gone: it goes first, not alone.
+    const turn = ready.some(peer => peer.id === record.access.origin) ? rank + 1 : rank
+    return now >= dueMs + Math.min(turn, TURNS_MAX) * TURN_MS
   }
 
   #ask(entries: readonly CheckEntry[], now: number): void {

@@ -31,7 +31,7 @@ export interface KeyHash {
   readonly hash: Hash64
 }
 
-/** Part of one bucket: everything the donor has with keys after `after`, up to and including `upTo` (unset: the end). */
+/** Part of one bucket: all the donor has with keys after `after`, up to and including `upTo` (unset: the end). */
 export interface BucketPart {
   readonly bucket: number
   readonly after: RecordKey | undefined

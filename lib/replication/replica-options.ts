@@ -39,7 +39,9 @@ export interface ReplicaOptions {
 }
 
 /** Defaults, overridden. */
-export type ReplicaOptionsInput = Partial<Omit<ReplicaOptions, 'rules'>> & { readonly rules?: Partial<ReplicationRules> }
+export type ReplicaOptionsInput = Partial<Omit<ReplicaOptions, 'rules'>> & {
+  readonly rules?: Partial<ReplicationRules>
+}
 
 const DEFAULTS: ReplicaOptions = {
   tickMs: 100,

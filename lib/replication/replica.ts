@@ -230,7 +230,7 @@ export class Replica implements RecordStore {
     if (!this.ready) this.#tryAlone(now)
     this.#touches.tick()
     this.#expiry.tick()
-    if (!this.#donor.donating) this.#collector.tick()
+    this.#collector.tick(this.#donor.donating)
   }
 
   /** The seen-set. */

@@ -22,9 +22,15 @@ export class TombstoneCollector {
     this.#peers = peers
   }
 
-  tick(): void {
-    const { tombstones, options, counters } = this.#state
-    if (tombstones.size === 0) return
+  /** With `keep` (somebody is copying them) only the bound is kept. */
+  tick(keep: boolean): void {
+    const { tombstones, options } = this.#state
+    if (tombstones.size > 0 && !keep) this.#collect()
+    if (tombstones.size > options.tombstonesMax) this.#overflow()
+  }
+
+  #collect(): void {
+    const { tombstones, counters } = this.#state
     const settled = this.#allAgree()
     this.#scan ??= tombstones.entries()
     for (let i = 0; i < SCAN_MAX; i++) {
@@ -38,7 +44,6 @@ export class TombstoneCollector {
       tombstones.delete(key)
       counters.tombstonesCollected++
     }
-    if (tombstones.size > options.tombstonesMax) this.#overflow()
   }
 
   /** Whether nobody is absent and all that the others had seen has been seen here. */

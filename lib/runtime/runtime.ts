@@ -62,7 +62,7 @@ export interface StreamHandlers {
   closed(end: StreamEnd): void
 }
 
-/** A listening socket. */
+/** A listening socket. It keeps the process alive until closed. */
 export interface Listener {
   readonly endpoint: Endpoint
   /** Stops listening; accepted streams live on. */

@@ -126,7 +126,11 @@ export function encodeFrame(frame: Frame): Uint8Array {
   const body = type.encode(fields as Record<string, unknown>).finish()
   if (body.length > limitBytes) throw new ProtocolError(`${type.name} of ${body.length} bytes`)
   const writer = protobuf.Writer.create()
-  const bytes = writer.fixed32(0).uint32((field << 3) | 2).bytes(body).finish()
+  const bytes = writer
+    .fixed32(0)
+    .uint32((field << 3) | 2)
+    .bytes(body)
+    .finish()
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - PREFIX_BYTES)
   return bytes
 }

@@ -137,13 +137,15 @@ export function heartbeatOf(fields: Fields): Heartbeat {
     view: hexOf(view),
     leaving: fields['leaving'] === true,
     clusterTime: wholeNumber(fields['clusterTime'], 'The cluster time'),
-    advertisements: limitedList(fields['advertisements'], LIMITS.advertisements, 'Advertisements').map(advertisement => {
-      const { topic, data } = advertisement as Fields
-      return {
-        topic: limitedText(topic, LIMITS.topicBytes, 'A topic', 1),
-        bytes: limitedBytes(data, LIMITS.advertisementBytes, 'An advertisement'),
-      }
-    }),
+    advertisements: limitedList(fields['advertisements'], LIMITS.advertisements, 'Advertisements').map(
+      advertisement => {
+        const { topic, data } = advertisement as Fields
+        return {
+          topic: limitedText(topic, LIMITS.topicBytes, 'A topic', 1),
+          bytes: limitedBytes(data, LIMITS.advertisementBytes, 'An advertisement'),
+        }
+      },
+    ),
   }
 }
 

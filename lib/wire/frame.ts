@@ -62,7 +62,13 @@ export class FrameDecoder {
     const chunk = this.#chunks[this.#first] as Uint8Array
     const at = this.#offset
     if (chunk.length - at >= PREFIX_BYTES) {
-      return (((chunk[at] as number) << 24) | ((chunk[at + 1] as number) << 16) | ((chunk[at + 2] as number) << 8) | (chunk[at + 3] as number)) >>> 0
+      return (
+        (((chunk[at] as number) << 24) |
+          ((chunk[at + 1] as number) << 16) |
+          ((chunk[at + 2] as number) << 8) |
+          (chunk[at + 3] as number)) >>>
+        0
+      )
     }
     let length = 0
     let index = this.#first

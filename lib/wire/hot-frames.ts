@@ -54,7 +54,10 @@ export function encodeAck({ received, applied, exceptions }: AckFrame): Uint8Arr
   writer.uint32(8).uint64(wholeNumber(received, 'received')).uint32(16).uint64(wholeNumber(applied, 'applied'))
   for (const { number, reason } of exceptions) {
     writer.uint32(26).fork().uint32(8).uint64(wholeNumber(number, 'A number'))
-    writer.uint32(16).uint32(numberOf(EXCEPTIONS, reason, 'The reason')).ldelim()
+    writer
+      .uint32(16)
+      .uint32(numberOf(EXCEPTIONS, reason, 'The reason'))
+      .ldelim()
   }
   const bytes = writer.ldelim().finish()
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - PREFIX_BYTES)

@@ -1,7 +1,10 @@
-import { Packr } from 'msgpackr'
+import { Packr, Unpackr } from 'msgpackr'
 import { ProtocolError } from '../errors.js'
 
-const packr = new Packr({ structuredClone: true, moreTypes: true, useRecords: false })
+// Objects travel as records, described in the same bytes: without records a Map would come back as an object.
+const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
+const packr = new Packr(options)
+const unpackr = new Unpackr(options)
 
 /**
  * A value as bytes: what structured clone keeps survives (Date, Map, Set, BigInt, typed arrays, undefined, cycles).
@@ -18,7 +21,7 @@ export function encodeValue(value: unknown): Uint8Array {
  */
 export function decodeValue(bytes: Uint8Array): unknown {
   try {
-    return packr.unpack(bytes) as unknown
+    return unpackr.unpack(bytes) as unknown
   } catch (error) {
     throw new ProtocolError(`The bytes are no encoded value: ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -52,8 +52,8 @@ test('sets of sessions loaded in parallel merge by attribute', t => {
     data[`item${index}`] = index
   })
   delete loaded[0]?.gone
-  ;(loaded[1]?.nested as { list: number[] }).list.push(7)
-  loaded.forEach((data, index) => stores[index]?.set('one', data))
+  ;(loaded[1] as Data & { nested: { list: number[] } }).nested.list.push(7)
+  for (const [index, data] of loaded.entries()) stores[index]?.set('one', data)
   const { cookie: _, ...rest } = { ...load(stores[0] as TribelineStore, 'one') }
   t.deepEqual(rest, { nested: { list: [7] }, item0: 0, item1: 1 })
 })

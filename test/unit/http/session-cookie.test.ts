@@ -2,7 +2,7 @@ import test from 'ava'
 import { sign } from 'cookie-signature'
 import { SessionCookie } from '../../../lib/http/session-cookie.js'
 
-function valueOf(header: string): string | undefined {
+function valueIn(header: string): string | undefined {
   return SessionCookie.parse(header.split(';')[0]).sid
 }
 
@@ -10,8 +10,8 @@ test('the value is what express-session would sign', t => {
   const cookie = new SessionCookie('sid', 'secret')
   const header = cookie.issue('some-id', false)
   t.is(header, `sid=${encodeURIComponent(`s:${sign('some-id', 'secret')}`)}; Path=/; HttpOnly; SameSite=Lax`)
-  t.is(cookie.verify(valueOf(header)), 'some-id')
-  t.is(cookie.verify(valueOf(header)), 'some-id', 'also when remembered')
+  t.is(cookie.verify(valueIn(header)), 'some-id')
+  t.is(cookie.verify(valueIn(header)), 'some-id', 'also when remembered')
 })
 
 test('values that were not signed by us are nobody’s', t => {

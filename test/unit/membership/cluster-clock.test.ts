@@ -2,7 +2,11 @@ import test from 'ava'
 import fc from 'fast-check'
 import { ClusterClock } from '../../../lib/membership/cluster-clock.js'
 
-function reading(peerTimeMs: number, nowMs: number, roundTripMs = 0): { sentMs: number; receivedMs: number; peerTimeMs: number } {
+function reading(
+  peerTimeMs: number,
+  nowMs: number,
+  roundTripMs = 0,
+): { sentMs: number; receivedMs: number; peerTimeMs: number } {
   return { sentMs: nowMs - roundTripMs, receivedMs: nowMs, peerTimeMs }
 }
 
@@ -55,7 +59,11 @@ test('settled clocks too far apart diverge, and such readings are ignored', t =>
 })
 
 test('property: a settled clock never steps back and changes its pace by at most the slew', t => {
-  const step = fc.record({ elapsedMs: fc.nat(5_000), aheadMs: fc.integer({ min: -9_000, max: 9_000 }), peer: fc.nat(4) })
+  const step = fc.record({
+    elapsedMs: fc.nat(5_000),
+    aheadMs: fc.integer({ min: -9_000, max: 9_000 }),
+    peer: fc.nat(4),
+  })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), steps => {
       const clock = new ClusterClock(1_000_000, 0)

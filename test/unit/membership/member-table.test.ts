@@ -4,8 +4,8 @@ import type { Member } from '../../../lib/membership/member.js'
 import { MemberTable } from '../../../lib/membership/member-table.js'
 import {
   type MemberEffect,
-  memberTableDefaults,
   type MemberTableOptions,
+  memberTableDefaults,
 } from '../../../lib/membership/member-table-types.js'
 import type { Random } from '../../../lib/runtime/runtime.js'
 import type { Heartbeat } from '../../../lib/wire/messages.js'
@@ -41,7 +41,13 @@ const local = member(99)
 
 function table(options: Partial<MemberTableOptions> = {}): { table: MemberTable; take: () => MemberEffect[] } {
   const effects: MemberEffect[] = []
-  const created = new MemberTable(local, seededRandom(), { ...memberTableDefaults, ...options }, e => effects.push(e), 0)
+  const created = new MemberTable(
+    local,
+    seededRandom(),
+    { ...memberTableDefaults, ...options },
+    e => effects.push(e),
+    0,
+  )
   return { table: created, take: () => effects.splice(0) }
 }
 
@@ -106,7 +112,10 @@ test('a new life at an address does not wait for the back-off of the old one', t
   take()
   it.heard(beat(member(2, old.port, old.name), 1), 'datagram', 50)
   it.tick(150)
-  t.deepEqual(take().map(effect => effect.kind), ['dial'])
+  t.deepEqual(
+    take().map(effect => effect.kind),
+    ['dial'],
+  )
 })
 
 test('old and repeated heartbeats count for nothing', t => {
@@ -273,7 +282,10 @@ test('a known name at another address has its old life looked at', t => {
   join(it, old)
   take()
   it.hint(member(2, 5_000, old.name), 1)
-  t.deepEqual(take().map(effect => effect.kind), ['verify', 'dial'])
+  t.deepEqual(
+    take().map(effect => effect.kind),
+    ['verify', 'dial'],
+  )
 })
 
 test('absent members are dialled again every 5 to 15 s, and forgotten after their time', t => {
@@ -329,7 +341,19 @@ test('datagrams that stay away are noticed while connections keep the member ali
 
 const events = fc.array(
   fc.record({
-    kind: fc.constantFrom('heard', 'leaving', 'hint', 'welcome', 'failed', 'verdict', 'ended', 'goodbye', 'tick', 'forgive', 'seed'),
+    kind: fc.constantFrom(
+      'heard',
+      'leaving',
+      'hint',
+      'welcome',
+      'failed',
+      'verdict',
+      'ended',
+      'goodbye',
+      'tick',
+      'forgive',
+      'seed',
+    ),
     who: fc.nat(11),
     port: fc.nat(3),
     count: fc.nat(20),

@@ -63,6 +63,8 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
   const invalidated = new Set<string>()
   const expired = new Set<string>()
   const acked: Acked[] = []
+  const burials = new Map<string, { readonly origin: string; readonly seq: number }>()
+  const asked = new Map<string, readonly string[]>()
   const singles = new Set<string>()
   const pins = new Map<string, string>()
   const pinned = new Set<string>()
@@ -93,6 +95,9 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
       name: `n${index}`,
       send: (to, message, options) => {
         if (message.kind === 'delta' && message.delta.stamp.origin === id) originated(node, message, waiting, options)
+        if (message.kind === 'check' && to !== 'all') {
+          for (const { key } of message.entries) asked.set(`${id} ${key}`, to)
+        }
         const bytes = encodeMessage(message)
         for (const other of nodes) {
           if (other.index === index || (to !== 'all' && !to.includes(other.id))) continue
@@ -128,6 +133,8 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
       for (const other of nodes) {
         const link = node.links.get(other.index)
         if (other === node || link?.id !== other.id || other.paused || !other.up || !other.replica.ready) continue
+        const wasAsked = asked.get(`${node.id} ${delta.key}`)?.includes(other.id) ?? false
+        if (!wasAsked && rules.checkBeforeExpire !== false) continue
         if (now - other.disturbedAtMs < 600 || now - node.disturbedAtMs < 600) continue
         const use = other.replica.inspect(delta.key)
         const idle = other.replica.idleMs(delta.key)
@@ -182,6 +189,9 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     if (!node.paused) {
       for (const other of nodes) if (other !== node) membership(node, other)
       node.replica.tick()
+      for (const [key, { origin, seq }] of burials) {
+        if (node.replica.has(key) && node.replica.seen(origin, seq)) fail(`${key} outlived its end at ${node.index}`)
+      }
       const advert = node.replica.advertise()
       for (const other of nodes) {
         if (other === node) continue
@@ -198,8 +208,9 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     if (!broken) link.goodAtMs = now
     const gone = link.id !== undefined && (link.id !== other.id || now - link.goodAtMs > 150)
     if (gone) {
-      node.replica.memberDisappeared({ id: link.id! })
+      const id = link.id!
       link.id = undefined
+      node.replica.memberDisappeared({ id })
     }
     if (broken || link.id !== undefined) return
     link.id = other.id
@@ -228,7 +239,7 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     else if (dice < 0.37) {
       if (pinned.has(key)) return
       invalidated.add(key)
-      replica.invalidate(key)
+      burials.set(key, replica.invalidate(key)!.dot)
     } else modify(replica, key, send)
   }
 
@@ -318,7 +329,7 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
   const first = alive[0]!.replica
   for (const { replica, index } of alive) {
     if (digestHash(replica.digest()) !== digestHash(first.digest())) fail(`digests differ at ${index}`)
-    if (replica.canonicalRecords().join('\n') !== first.canonicalRecords().join('\n')) fail(`no convergence at ${index}`)
+    if (replica.canonicalRecords().join('\n') !== first.canonicalRecords().join('\n')) fail(`no convergence: ${index}`)
     for (const [key, lives] of buried) {
       if ([...lives].some(id => ids.has(id)) && replica.has(key) && !expired.has(key)) fail(`${key} came back`)
     }

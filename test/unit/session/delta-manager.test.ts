@@ -55,7 +55,7 @@ test('views of parallel requests merge by attribute', t => {
   const { sessions } = oneManager()
   const { id } = sessions.create({ attributes: [['gone', 1]] })
   const views = [0, 1, 2, 3].map(() => sessions.find(id))
-  views.forEach((view, index) => view?.set(`item${index}`, index))
+  for (const [index, view] of views.entries()) view?.set(`item${index}`, index)
   views[0]?.delete('gone')
   for (const view of views) if (view !== undefined) sessions.commit(view)
   t.deepEqual(sessions.find(id)?.names(), ['item0', 'item1', 'item2', 'item3'])

@@ -61,7 +61,7 @@ test('an attribute set and removed again, or removed and set again, ends as it s
 })
 
 test('reading a value of any kind is no change', t => {
-  const value = fc.anything({ withDate: true, withSet: true, withNullPrototype: true })
+  const value = fc.anything({ withDate: true, withMap: true, withSet: true, withNullPrototype: true })
   fc.assert(
     fc.property(fc.oneof(fc.jsonValue(), value), one => {
       const delta = deltaOf({ one })

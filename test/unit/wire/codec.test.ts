@@ -28,12 +28,27 @@ const heartbeat: Heartbeat = {
 }
 const samples: readonly Frame[] = [
   {
-    kind: 'hello', protocolMin: 1, protocolMax: 3, group: 'shop', purpose: 'bulk', member, incarnation: 5,
-    clusterTime: 1_750_000_000_123, clockSettled: true,
+    kind: 'hello',
+    protocolMin: 1,
+    protocolMax: 3,
+    group: 'shop',
+    purpose: 'bulk',
+    member,
+    incarnation: 5,
+    clusterTime: 1_750_000_000_123,
+    clockSettled: true,
   },
   {
-    kind: 'welcome', protocol: 1, member, incarnation: 0, clusterTime: 1_750_000_000_124, clockSettled: false,
-    known: [{ member: other, absent: true }, { member, absent: false }],
+    kind: 'welcome',
+    protocol: 1,
+    member,
+    incarnation: 0,
+    clusterTime: 1_750_000_000_124,
+    clockSettled: false,
+    known: [
+      { member: other, absent: true },
+      { member, absent: false },
+    ],
   },
   { kind: 'refused', reason: 'superseded', detail: 'A newer life is known' },
   { kind: 'echo', nonce: 4_294_967_295 },
@@ -41,7 +56,15 @@ const samples: readonly Frame[] = [
   { kind: 'heartbeat', heartbeat },
   { kind: 'goodbye', member: other.id },
   { kind: 'message', topic: 'sessions', ack: 2, payload: Uint8Array.of(0, 1, 2, 3) },
-  { kind: 'ack', received: 300, applied: 299, exceptions: [{ number: 7, reason: 'deferred' }, { number: 9, reason: 'rejected' }] },
+  {
+    kind: 'ack',
+    received: 300,
+    applied: 299,
+    exceptions: [
+      { number: 7, reason: 'deferred' },
+      { number: 9, reason: 'rejected' },
+    ],
+  },
 ]
 
 for (const frame of samples) {
@@ -66,7 +89,10 @@ test('schema.ts is tribeline.proto', t => {
   const path = new URL('lib/wire/tribeline.proto', root)
   t.true(existsSync(path))
   const parsed = protobuf.parse(readFileSync(path, 'utf8')).root
-  t.deepEqual(protobuf.Root.fromJSON(schema).toJSON(), JSON.parse(JSON.stringify(parsed.toJSON(), (key, value) => (key === 'protoName' ? undefined : value))))
+  // The names the .proto spells with underscores matter to nothing on the wire.
+  const json = (each: protobuf.Root): unknown =>
+    JSON.parse(JSON.stringify(each.toJSON(), (key, value) => (key === 'protoName' ? undefined : value)))
+  t.deepEqual(json(protobuf.Root.fromJSON(schema)), json(parsed))
 })
 
 test('the hand-written message and ack are what reflection writes and reads', t => {
@@ -76,17 +102,25 @@ test('the hand-written message and ack are what reflection writes and reads', t 
       const { kind: _, ...fields } = frame
       const reflected = type.encode({ message: fields }).finish()
       t.deepEqual(plain(decodeFrame(reflected)), plain(frame))
-      const read = type.toObject(type.decode(encodeFrame(frame).subarray(PREFIX_BYTES)), { defaults: true }) as { message: unknown }
+      const read = type.toObject(type.decode(encodeFrame(frame).subarray(PREFIX_BYTES)), { defaults: true }) as {
+        message: unknown
+      }
       t.deepEqual(plain(read.message), plain(fields))
     }),
   )
   fc.assert(
     fc.property(ackFrame(), frame => {
-      const exceptions = frame.exceptions.map(({ number, reason }) => ({ number, reason: reason === 'rejected' ? 0 : 1 }))
+      const exceptions = frame.exceptions.map(({ number, reason }) => ({
+        number,
+        reason: reason === 'rejected' ? 0 : 1,
+      }))
       const { received, applied } = frame
       const reflected = type.encode({ ack: { received, applied, exceptions } }).finish()
       t.deepEqual(plain(decodeFrame(reflected)), plain(frame))
-      const read = type.toObject(type.decode(encodeFrame(frame).subarray(PREFIX_BYTES)), { defaults: true, longs: Number }) as { ack: unknown }
+      const read = type.toObject(type.decode(encodeFrame(frame).subarray(PREFIX_BYTES)), {
+        defaults: true,
+        longs: Number,
+      }) as { ack: unknown }
       t.deepEqual(plain(read.ack), plain({ received, applied, exceptions }))
     }),
   )
@@ -114,11 +148,16 @@ test('random, cut off and changed bytes yield a frame, nothing, or a ProtocolErr
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), tryOut), { numRuns: 2_000 })
   const bodies = [...samples.map(frame => encodeFrame(frame).slice(PREFIX_BYTES)), encodeDatagram(heartbeat)]
   fc.assert(
-    fc.property(fc.constantFrom(...bodies), fc.nat(), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }), (body, cut, changes) => {
-      const bytes = body.slice(0, cut % 2 === 0 ? body.length : cut % body.length)
-      for (const [at, value] of changes) if (bytes.length > 0) bytes[at % bytes.length] = value
-      tryOut(bytes)
-    }),
+    fc.property(
+      fc.constantFrom(...bodies),
+      fc.nat(),
+      fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }),
+      (body, cut, changes) => {
+        const bytes = body.slice(0, cut % 2 === 0 ? body.length : cut % body.length)
+        for (const [at, value] of changes) if (bytes.length > 0) bytes[at % bytes.length] = value
+        tryOut(bytes)
+      },
+    ),
     { numRuns: 5_000 },
   )
   t.pass()
@@ -128,30 +167,43 @@ test('unknown fields and kinds are skipped; numbers past 2^53 - 1 and bad names 
   t.is(decodeFrame(Buffer.from('a20103010203', 'hex')), undefined)
   t.throws(() => decodeFrame(Buffer.from('220b08ffffffffffffffffff01', 'hex')), { instanceOf: ProtocolError })
   t.throws(() => decodeFrame(Buffer.from('4a0b08ffffffffffffffffff01', 'hex')), { instanceOf: ProtocolError })
-  t.throws(() => encodeFrame({ kind: 'heartbeat', heartbeat: { ...heartbeat, member: { ...member, name: 'a b' } } }), { instanceOf: ProtocolError })
-  t.throws(() => encodeFrame({ kind: 'message', topic: 'x'.repeat(129), ack: 0, payload: new Uint8Array(0) }), { instanceOf: ProtocolError })
+  t.throws(() => encodeFrame({ kind: 'heartbeat', heartbeat: { ...heartbeat, member: { ...member, name: 'a b' } } }), {
+    instanceOf: ProtocolError,
+  })
+  t.throws(() => encodeFrame({ kind: 'message', topic: 'x'.repeat(129), ack: 0, payload: new Uint8Array(0) }), {
+    instanceOf: ProtocolError,
+  })
 })
 
 test('the frame decoder yields the same frames for any chunking', t => {
   const frames = fc.array(fc.uint8Array({ minLength: 1, maxLength: 3_000 }), { maxLength: 20 })
   fc.assert(
-    fc.property(frames, fc.array(fc.integer({ min: 1, max: 2_500 }), { minLength: 1, maxLength: 50 }), fc.boolean(), (list, cuts, late) => {
-      const stream = Buffer.concat(list.flatMap(body => [lengthOf(body.length), body]))
-      const decoder = new FrameDecoder()
-      const got: string[] = []
-      const drain = (): void => {
-        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) got.push(Buffer.from(frame).toString('hex'))
-      }
-      for (let at = 0, n = 0; at < stream.length; n += 1) {
-        const size = cuts[n % cuts.length] as number
-        decoder.push(Uint8Array.from(stream.subarray(at, at + size)))
-        at += size
-        if (!late) drain()
-      }
-      drain()
-      t.deepEqual(got, list.map(body => Buffer.from(body).toString('hex')))
-      t.is(decoder.bufferedBytes, 0)
-    }),
+    fc.property(
+      frames,
+      fc.array(fc.integer({ min: 1, max: 2_500 }), { minLength: 1, maxLength: 50 }),
+      fc.boolean(),
+      (list, cuts, late) => {
+        const stream = Buffer.concat(list.flatMap(body => [lengthOf(body.length), body]))
+        const decoder = new FrameDecoder()
+        const got: string[] = []
+        const drain = (): void => {
+          for (let frame = decoder.next(); frame !== undefined; frame = decoder.next())
+            got.push(Buffer.from(frame).toString('hex'))
+        }
+        for (let at = 0, n = 0; at < stream.length; n += 1) {
+          const size = cuts[n % cuts.length] as number
+          decoder.push(Uint8Array.from(stream.subarray(at, at + size)))
+          at += size
+          if (!late) drain()
+        }
+        drain()
+        t.deepEqual(
+          got,
+          list.map(body => Buffer.from(body).toString('hex')),
+        )
+        t.is(decoder.bufferedBytes, 0)
+      },
+    ),
   )
 })
 
@@ -182,7 +234,12 @@ function messageFrame(): fc.Arbitrary<Extract<Frame, { kind: 'message' }>> {
 function ackFrame(): fc.Arbitrary<Extract<Frame, { kind: 'ack' }>> {
   const number = fc.maxSafeNat()
   const reason = fc.constantFrom('rejected' as const, 'deferred' as const)
-  return fc.record({ kind: fc.constant('ack' as const), received: number, applied: number, exceptions: fc.array(fc.record({ number, reason })) })
+  return fc.record({
+    kind: fc.constant('ack' as const),
+    received: number,
+    applied: number,
+    exceptions: fc.array(fc.record({ number, reason })),
+  })
 }
 
 /** Buffers and views as plain lists, so that equality is of content. */

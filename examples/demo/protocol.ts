@@ -1,0 +1,75 @@
+/** What the demo's processes tell each other over `process.send`. */
+export interface NodeConfig {
+  readonly name: string
+  readonly group: string
+  readonly multicastPort: number
+  readonly receiverPort: number
+  readonly ack: 'none' | 'received' | 'applied'
+  readonly secret: string
+}
+
+/** What one server knows of itself. */
+export interface NodeStatus {
+  readonly members: readonly string[]
+  readonly sessions: number
+  /** Deltas queued or unacknowledged; undefined where the figure is not to be had. */
+  readonly pendingDeltas: number | undefined
+}
+
+/** From a server to the main process. Times are `Date.now()`. */
+export type NodeMessage =
+  | {
+      readonly type: 'ready'
+      readonly httpPort: number
+      readonly debugPort: number
+      readonly joinStartedAt: number
+      readonly readyAt: number
+      readonly sessions: number
+    }
+  | ({ readonly type: 'status' } & NodeStatus)
+  | { readonly type: 'memberAdded' | 'memberDisappeared'; readonly member: string; readonly at: number }
+  | { readonly type: 'failed'; readonly reason: string }
+
+/** From the main process to a server. */
+export interface NodeCommand {
+  readonly type: 'leave'
+}
+
+/** One server the balancer may use. */
+export interface Target {
+  readonly name: string
+  readonly port: number
+}
+
+/** One line of the page's node table. */
+export interface NodeRow extends Partial<NodeStatus> {
+  readonly name: string
+  readonly state: 'starting' | 'up' | 'frozen' | 'down'
+  readonly pid?: number | undefined
+}
+
+/** From the main process to the balancer. */
+export type BalancerCommand =
+  | { readonly type: 'targets'; readonly targets: readonly Target[] }
+  | { readonly type: 'rows'; readonly rows: readonly NodeRow[] }
+
+/** From the balancer to the main process. */
+export type BalancerMessage =
+  | { readonly type: 'listening'; readonly port: number }
+  | { readonly type: 'kill' | 'start'; readonly name: string }
+
+/** The answer to a write, and one session as a node's debug endpoint tells it. */
+export interface CartState {
+  readonly node: string
+  readonly count: number
+  readonly cart: readonly string[]
+}
+
+/** The cookie by which the balancer keeps a client on one node. */
+export const ROUTE_COOKIE = 'tribeline_route'
+/** Says which write of its client a request is, so that a repeated one counts once. */
+export const STEP_HEADER = 'x-demo-step'
+/** Says until when (`Date.now()`) somebody waits for the answer; a server does not run what nobody waits for. */
+export const DEADLINE_HEADER = 'x-demo-deadline'
+/** Says how many servers the balancer tried. */
+export const ATTEMPTS_HEADER = 'x-demo-attempts'

@@ -1,0 +1,165 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import session, { type SessionData } from 'express-session'
+import { TribelineStore } from '../../lib/http/express.js'
+import { type Cluster, createCluster } from '../../lib/index.js'
+import { page } from './page.js'
+import {
+  type CartState,
+  DEADLINE_HEADER,
+  type NodeCommand,
+  type NodeConfig,
+  type NodeMessage,
+  ROUTE_COOKIE,
+  STEP_HEADER,
+} from './protocol.js'
+
+declare module 'express-session' {
+  interface SessionData {
+    count: number
+    cart: string[]
+    step: number
+  }
+}
+
+const GOODS = ['apples', 'bread', 'coffee', 'dates', 'eggs', 'figs', 'grapes', 'honey']
+const CART_MAX = 10
+
+/** One real server: joins the cluster, then serves sessions until it is told to leave, or killed. */
+async function main(config: NodeConfig): Promise<void> {
+  const joinStartedAt = Date.now()
+  const cluster = await createCluster({
+    name: config.name,
+    group: config.group,
+    membership: {
+      service: 'multicast',
+      address: '228.0.0.4',
+      port: config.multicastPort,
+      bind: '127.0.0.1',
+      frequency: 500,
+      dropTime: 3_000,
+    },
+    receiver: { address: '127.0.0.1', port: config.receiverPort, autoBind: 100 },
+    sessions: { maxInactiveInterval: 1_800, ack: config.ack, copies: 1 },
+  })
+  const readyAt = Date.now()
+  cluster.on('memberAdded', member => tell({ type: 'memberAdded', member: member.name, at: Date.now() }))
+  cluster.on('memberDisappeared', member => tell({ type: 'memberDisappeared', member: member.name, at: Date.now() }))
+
+  const store = new TribelineStore({ cluster })
+  const web = createServer(shop(config, store))
+  const debug = createServer(debugEndpoint(config, store))
+  const [httpPort, debugPort] = await Promise.all([listen(web), listen(debug)])
+  tell({ type: 'ready', httpPort, debugPort, joinStartedAt, readyAt, sessions: cluster.sessions.size })
+  setInterval(() => tellStatus(cluster), 250)
+
+  process.on('message', (command: NodeCommand) => {
+    if (command.type !== 'leave') return
+    web.close()
+    cluster.leave().finally(() => process.exit(0))
+  })
+}
+
+/** The application: nothing in it knows of the cluster but the store. */
+function shop(config: NodeConfig, store: TribelineStore): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.get('/', (_req, res) => {
+    res.type('html').send(page)
+  })
+  app.use(refuseLate)
+  app.use((req, res, next) => bindRoute(config.name, req, res, next))
+  app.use(session({ secret: config.secret, store, resave: false, saveUninitialized: false, name: 'sid' }))
+  app.get('/session', (req, res) => {
+    res.json({ id: req.session.count === undefined ? undefined : req.sessionID, ...cart(config.name, req.session) })
+  })
+  app.post('/write', (req, res, next) => {
+    const step = Number(req.headers[STEP_HEADER] ?? (req.session.step ?? 0) + 1)
+    if (step !== req.session.step) write(req.session, step)
+    // express-session alone would send the headers first and save then: a kill in between would cut the answer off.
+    req.session.save(error => (error ? next(error) : res.json(cart(config.name, req.session))))
+  })
+  app.post('/logout', (req, res, next) => {
+    req.session.destroy(error => (error ? next(error) : res.json({ node: config.name })))
+  })
+  return app
+}
+
+function write(data: Partial<SessionData>, step: number): void {
+  data.step = step
+  data.count = (data.count ?? 0) + 1
+  data.cart = [...(data.cart ?? []), GOODS[data.count % GOODS.length] ?? ''].slice(-CART_MAX)
+}
+
+function cart(node: string, data: Partial<SessionData>): CartState {
+  return { node, count: data.count ?? 0, cart: data.cart ?? [] }
+}
+
+/** A process that slept finds requests whose senders have gone elsewhere; running them now would undo newer writes. */
+function refuseLate(req: Request, res: Response, next: NextFunction): void {
+  const deadline = Number(req.headers[DEADLINE_HEADER] ?? Number.POSITIVE_INFINITY)
+  if (Date.now() > deadline) res.status(503).json({ error: 'too late' })
+  else next()
+}
+
+/** Rebinds the client to the node that serves it now. */
+function bindRoute(name: string, req: Request, res: Response, next: NextFunction): void {
+  if (!req.headers.cookie?.includes(`${ROUTE_COOKIE}=${name}`)) {
+    res.cookie(ROUTE_COOKIE, name, { httpOnly: true, sameSite: 'lax', path: '/' })
+  }
+  next()
+}
+
+/** Answers, from this node's own copy, for a list of session ids: what a node holds, past any balancer. */
+function debugEndpoint(config: NodeConfig, store: TribelineStore): Express {
+  const app = express()
+  app.post('/sessions', express.json({ limit: '4mb' }), async (req, res) => {
+    const found: Record<string, CartState> = {}
+    for (const id of req.body as string[]) {
+      const data = await load(store, id)
+      if (data) found[id] = cart(config.name, data)
+    }
+    res.json(found)
+  })
+  return app
+}
+
+function load(store: TribelineStore, id: string): Promise<SessionData | null | undefined> {
+  return new Promise((resolve, reject) => {
+    store.get(id, (error, data) => (error ? reject(error) : resolve(data)))
+  })
+}
+
+function tellStatus(cluster: Cluster): void {
+  tell({
+    type: 'status',
+    members: cluster.members.map(member => member.name),
+    sessions: cluster.sessions.size,
+    pendingDeltas: pendingDeltas(cluster),
+  })
+}
+
+/** Messages to others that wait in a queue or for an acknowledgement. */
+function pendingDeltas(cluster: Cluster): number | undefined {
+  const { transport } = cluster.stats().channel as { transport?: { sender?: { unacknowledged?: number } } }
+  return transport?.sender?.unacknowledged
+}
+
+function listen(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+  })
+}
+
+function tell(message: NodeMessage): void {
+  if (process.connected) process.send?.(message, undefined, {}, () => {})
+}
+
+process.on('disconnect', () => process.exit(0))
+process.on('SIGINT', () => {})
+main(JSON.parse(process.argv[2] ?? '{}') as NodeConfig).catch((error: unknown) => {
+  tell({ type: 'failed', reason: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  setTimeout(() => process.exit(1), 100)
+})

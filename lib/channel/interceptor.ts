@@ -1,0 +1,115 @@
+import type { Member } from '../membership/member.js'
+import type { DisappearedReason, SuspicionVerdict, SuspicionWhy } from '../membership/member-table-types.js'
+import type { Clock, Random } from '../runtime/runtime.js'
+import type { MemberOutcome } from '../transport/types.js'
+import type { AckMode, DeliveryOutcome } from './topic.js'
+
+/** A message on its way out. Treat it as unchangeable: pass a changed copy to `next` instead. */
+export interface ChannelMessage {
+  readonly topic: string
+  readonly payload: Uint8Array
+  /** The members it goes to. */
+  readonly to: readonly Member[]
+  readonly ack: AckMode
+  readonly key?: string
+  readonly bulk?: boolean
+  /** Told what became of the message at each member; later words for one member are ignored. */
+  readonly settled?: (member: Member, outcome: MemberOutcome) => void
+}
+
+/** A message that came in. */
+export interface IncomingMessage {
+  readonly topic: string
+  readonly payload: Uint8Array
+}
+
+/** A member whose end is feared. */
+export interface Suspicion {
+  readonly member: Member
+  readonly why: SuspicionWhy
+}
+
+/** What an interceptor may use while the channel runs. */
+export interface InterceptorContext {
+  readonly clock: Clock
+  readonly random: Random
+  readonly local: Member
+  /** Asks over the open control connection. `settled` is called once: answered or not, within `timeoutMs`. */
+  echo(member: Member, timeoutMs: number, settled: (answered: boolean) => void): void
+  /** Asks over a connection made for the purpose: `hung` when it opened but nobody spoke, `refused` when it did not. */
+  probe(member: Member, timeoutMs: number, settled: (verdict: SuspicionVerdict) => void): void
+}
+
+/**
+ * Something between the channel and the network: Tribes' ChannelInterceptor with every hook optional. A hook passes on
+ * by calling `next`; not calling it stops the message or the news there. Hooks are synchronous, so the order of calls
+ * is the order of messages.
+ */
+export interface Interceptor {
+  readonly name: string
+  send?(message: ChannelMessage, next: (message: ChannelMessage) => void): void
+  /** The result is what the sender's acknowledgement says. */
+  receive?(
+    message: IncomingMessage,
+    from: Member,
+    next: (message: IncomingMessage, from: Member) => DeliveryOutcome,
+  ): DeliveryOutcome
+  memberAdded?(member: Member, next: (member: Member) => void): void
+  memberDisappeared?(
+    member: Member,
+    reason: DisappearedReason,
+    next: (member: Member, reason: DisappearedReason) => void,
+  ): void
+  /** Call `verdict` once, now or later, or pass on. Without any answer in the chain a suspicion counts as `silent`. */
+  memberSuspected?(
+    suspicion: Suspicion,
+    verdict: (verdict: SuspicionVerdict) => void,
+    next: (suspicion: Suspicion, verdict: (verdict: SuspicionVerdict) => void) => void,
+  ): void
+  /** The channel is about to listen. */
+  start?(context: InterceptorContext): void
+  /** Nothing is called after this. What is queued must be passed on or settled within the call. */
+  stop?(): void
+}
+
+/** The chain's two ends: the coordinator below, the channel above. */
+export interface ChainEnds {
+  send(message: ChannelMessage): void
+  receive(message: IncomingMessage, from: Member): DeliveryOutcome
+  memberAdded(member: Member): void
+  memberDisappeared(member: Member, reason: DisappearedReason): void
+  memberSuspected(suspicion: Suspicion, verdict: (verdict: SuspicionVerdict) => void): void
+}
+
+/** Interceptors folded between the two ends; hooks an interceptor does not have cost nothing. */
+export function interceptorChain(interceptors: readonly Interceptor[], ends: ChainEnds): ChainEnds {
+  let send = (message: ChannelMessage): void => ends.send(message)
+  for (const it of [...interceptors].reverse()) {
+    if (!it.send) continue
+    const next = send
+    send = message => it.send?.(message, next)
+  }
+  let receive = (message: IncomingMessage, from: Member): DeliveryOutcome => ends.receive(message, from)
+  let memberAdded = (member: Member): void => ends.memberAdded(member)
+  let memberDisappeared = (member: Member, reason: DisappearedReason): void => ends.memberDisappeared(member, reason)
+  let memberSuspected: ChainEnds['memberSuspected'] = (suspicion, verdict) => ends.memberSuspected(suspicion, verdict)
+  for (const it of interceptors) {
+    if (it.receive) {
+      const next = receive
+      receive = (message, from) => it.receive?.(message, from, next) ?? 'rejected'
+    }
+    if (it.memberAdded) {
+      const next = memberAdded
+      memberAdded = member => it.memberAdded?.(member, next)
+    }
+    if (it.memberDisappeared) {
+      const next = memberDisappeared
+      memberDisappeared = (member, reason) => it.memberDisappeared?.(member, reason, next)
+    }
+    if (it.memberSuspected) {
+      const next = memberSuspected
+      memberSuspected = (suspicion, verdict) => it.memberSuspected?.(suspicion, verdict, next)
+    }
+  }
+  return { send, receive, memberAdded, memberDisappeared, memberSuspected }
+}

@@ -1,0 +1,221 @@
+import { InvalidOptionError, InvalidStateError, MessageTooLargeError } from '../errors.js'
+import type { Member } from '../membership/member.js'
+import type { Clock } from '../runtime/runtime.js'
+import type { Advertisement } from '../wire/messages.js'
+import { AdvertisementBoard } from './advertisement-board.js'
+import type { ChannelMessage, IncomingMessage } from './interceptor.js'
+import { SendTracker } from './send-tracker.js'
+import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from './topic.js'
+
+/** Topics per channel. */
+const TOPICS_MAX = 1_024
+const NAME_BYTES_MAX = 128
+/** What all advertisements of one heartbeat may take, so that the datagram stays below 1,400 bytes. */
+const ADVERTISEMENT_BUDGET_BYTES = 900
+const TIMEOUT_MS = 1_000
+/** Receipts outstanding; beyond, a send is `short` at once. */
+const TRACKERS_MAX = 65_536
+
+/** What the hub needs of its channel. */
+export interface TopicHubParts {
+  readonly clock: Clock
+  local(): Member
+  members(): readonly Member[]
+  clusterTime(): number
+  running(): boolean
+  send(message: ChannelMessage): void
+  /** A listener threw. */
+  failed(error: unknown): void
+  readonly payloadBytesMax: number
+}
+
+/** Counters of the hub. */
+export interface TopicHubCounts {
+  sent: number
+  received: number
+  unknownTopic: number
+  listenerErrors: number
+  receiptsMet: number
+  receiptsShort: number
+  receiptsUnknown: number
+}
+
+interface OpenTopic extends Topic {
+  readonly listener: TopicListener
+  advertise(): Uint8Array | undefined
+}
+
+/** The topics of a channel: hands out receipts on the way out, finds the listener on the way in. */
+export class TopicHub {
+  readonly counts: TopicHubCounts = {
+    sent: 0,
+    received: 0,
+    unknownTopic: 0,
+    listenerErrors: 0,
+    receiptsMet: 0,
+    receiptsShort: 0,
+    receiptsUnknown: 0,
+  }
+
+  readonly #parts: TopicHubParts
+  readonly #topics = new Map<string, OpenTopic>()
+  readonly #board = new AdvertisementBoard(ADVERTISEMENT_BUDGET_BYTES)
+  readonly #trackers = new Set<SendTracker>()
+
+  constructor(parts: TopicHubParts) {
+    this.#parts = parts
+  }
+
+  /** Receipts not yet settled. */
+  get pending(): number {
+    return this.#trackers.size
+  }
+
+  /**
+   * @throws {InvalidOptionError} for a name that is empty, too long or taken
+   */
+  open(name: string, listener: TopicListener): Topic {
+    const bytes = Buffer.byteLength(name)
+    if (bytes < 1 || bytes > NAME_BYTES_MAX) throw new InvalidOptionError('topic', `1 to ${NAME_BYTES_MAX} bytes`, name)
+    if (this.#topics.has(name)) throw new InvalidOptionError('topic', 'a name not in use on this channel', name)
+    if (this.#topics.size >= TOPICS_MAX) throw new InvalidStateError(`at most ${TOPICS_MAX} topics`, 'full')
+    const parts = this.#parts
+    const topic: OpenTopic = {
+      name,
+      listener,
+      get local() {
+        return parts.local()
+      },
+      get members() {
+        return parts.members()
+      },
+      clusterTime: () => parts.clusterTime(),
+      send: (payload, options, settled) => this.send(name, payload, options, settled),
+      close: () => {
+        if (this.#topics.get(name) === topic) this.#topics.delete(name)
+      },
+      advertise: () => this.#guard(undefined, () => listener.advertise?.()),
+    }
+    this.#topics.set(name, topic)
+    return topic
+  }
+
+  /**
+   * @throws {MessageTooLargeError} when the payload does not fit into a frame
+   * @throws {InvalidStateError} when the channel is not running
+   */
+  send(
+    name: string,
+    payload: Uint8Array,
+    options: TopicSendOptions = {},
+    settled?: (receipt: SendReceipt) => void,
+  ): void {
+    const { clock, payloadBytesMax } = this.#parts
+    if (!this.#parts.running()) throw new InvalidStateError('a running channel', 'not started or stopped')
+    if (payload.length > payloadBytesMax) throw new MessageTooLargeError('The message', payload.length, payloadBytesMax)
+    this.counts.sent++
+    const { ack = 'none', copies = 'all', timeoutMs = TIMEOUT_MS, key, bulk } = options
+    const to = this.#receivers(options)
+    const message: ChannelMessage = {
+      topic: name,
+      payload,
+      to,
+      ack,
+      ...(key === undefined ? {} : { key }),
+      ...(bulk === undefined ? {} : { bulk }),
+    }
+    if (ack === 'none') {
+      if (to.length > 0) this.#parts.send(message)
+      settled?.({ outcome: 'met', wanted: 0, received: 0, applied: 0, faulty: [] })
+      return
+    }
+    if (this.#trackers.size >= TRACKERS_MAX) {
+      if (to.length > 0) this.#parts.send({ ...message, ack: 'none' })
+      const faulty = to.map(member => ({ member, reason: 'queue-full' as const }))
+      settled?.({
+        outcome: 'short',
+        wanted: copies === 'all' ? Math.max(1, to.length) : copies,
+        received: 0,
+        applied: 0,
+        faulty,
+      })
+      return
+    }
+    const timer = clock.setTimer(timeoutMs, () => tracker?.timeout())
+    let tracker: SendTracker | undefined
+    tracker = new SendTracker(to, ack, copies, receipt => {
+      timer.cancel()
+      if (tracker) this.#trackers.delete(tracker)
+      this.#count(receipt)
+      if (settled) this.#guard(undefined, () => settled(receipt))
+    })
+    if (!tracker.done) this.#trackers.add(tracker)
+    // Sent even when the receipt is short already: what can arrive, should.
+    if (to.length > 0) this.#parts.send({ ...message, settled: (member, outcome) => tracker?.outcome(member, outcome) })
+  }
+
+  receive(message: IncomingMessage, from: Member): DeliveryOutcome {
+    const topic = this.#topics.get(message.topic)
+    if (!topic) {
+      this.counts.unknownTopic++
+      return 'rejected'
+    }
+    this.counts.received++
+    return this.#guard<DeliveryOutcome>('rejected', () => topic.listener.receive(message.payload, from))
+  }
+
+  memberAdded(member: Member): void {
+    for (const { listener } of [...this.#topics.values()]) this.#guard(undefined, () => listener.memberAdded?.(member))
+  }
+
+  memberDisappeared(member: Member): void {
+    for (const tracker of [...this.#trackers]) tracker.outcome(member, 'disappeared')
+    for (const { listener } of [...this.#topics.values()])
+      this.#guard(undefined, () => listener.memberDisappeared?.(member))
+  }
+
+  advertisements(): Advertisement[] {
+    return this.#board.collect([...this.#topics.values()])
+  }
+
+  advertised(advertisements: readonly Advertisement[], from: Member): void {
+    for (const { topic, bytes } of advertisements) {
+      const listener = this.#topics.get(topic)?.listener
+      if (listener) this.#guard(undefined, () => listener.advertised?.(bytes, from))
+    }
+  }
+
+  refill(member: Member, name: string, keys: ReadonlySet<string>, lost: boolean): void {
+    const listener = this.#topics.get(name)?.listener
+    if (listener) this.#guard(undefined, () => listener.refill?.(member, keys, lost))
+  }
+
+  /** The channel is over: what is outstanding will not be heard of. */
+  stop(): void {
+    for (const tracker of [...this.#trackers]) tracker.timeout()
+  }
+
+  #receivers(options: TopicSendOptions): readonly Member[] {
+    const members = this.#parts.members()
+    if (!options.to) return members
+    const wanted = new Set(options.to)
+    return members.filter(({ id }) => wanted.has(id))
+  }
+
+  #count(receipt: SendReceipt): void {
+    if (receipt.outcome === 'met') this.counts.receiptsMet++
+    else if (receipt.outcome === 'short') this.counts.receiptsShort++
+    else this.counts.receiptsUnknown++
+  }
+
+  /** A listener's error must not stop the protocol; nor may it be hidden. */
+  #guard<T>(otherwise: T, run: () => T): T {
+    try {
+      return run()
+    } catch (error) {
+      this.counts.listenerErrors++
+      this.#parts.failed(error)
+      return otherwise
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import type { Clock, Timer } from '../runtime/runtime.js'
+import type { Simulator } from './simulator.js'
+
+/** A machine: what outlives a process. Its wall clock may be off and may jump. */
+export interface SimHost {
+  readonly name: string
+  readonly address: string
+  wallOffsetMs: number
+  /** Switched off: nothing answers, not even with a refusal. */
+  dark: boolean
+}
+
+/** Wall time of virtual millisecond 0. */
+const EPOCH_MS = 1_700_000_000_000
+
+/**
+ * One life of one process. Its callbacks run only while it runs: a paused process (SIGSTOP) gets everything that
+ * piled up, in order, when it goes on; a dead one never runs again.
+ */
+export class SimProcess {
+  readonly host: SimHost
+  readonly clock: Clock
+  readonly #sim: Simulator
+  readonly #held: (() => void)[] = []
+  readonly #onDeath: (() => void)[] = []
+  readonly #monotonicOriginMs: number
+  #state: 'running' | 'paused' | 'dead' = 'running'
+
+  constructor(sim: Simulator, host: SimHost) {
+    this.#sim = sim
+    this.host = host
+    this.#monotonicOriginMs = sim.random.between(0, 1_000_000)
+    this.clock = {
+      wall: () => EPOCH_MS + sim.now + host.wallOffsetMs,
+      monotonic: () => this.#monotonicOriginMs + sim.now,
+      setTimer: (delayMs, run) => this.#timer(delayMs, 'timer', run),
+      soon: run => void this.#timer(0, 'soon', run),
+    }
+  }
+
+  get state(): 'running' | 'paused' | 'dead' {
+    return this.#state
+  }
+
+  /** Runs process code now, on resume, or never. */
+  enter(run: () => void): void {
+    if (this.#state === 'running') run()
+    else if (this.#state === 'paused') this.#held.push(run)
+  }
+
+  pause(): void {
+    if (this.#state === 'running') this.#state = 'paused'
+  }
+
+  resume(): void {
+    if (this.#state !== 'paused') return
+    this.#state = 'running'
+    for (let run = this.#held.shift(); run !== undefined; run = this.#held.shift()) {
+      if (this.#state !== 'running') return
+      run()
+    }
+  }
+
+  /** The process is gone at once; its sockets close. */
+  kill(): void {
+    if (this.#state === 'dead') return
+    this.#state = 'dead'
+    this.#held.length = 0
+    for (const tellOwner of this.#onDeath.splice(0)) tellOwner()
+  }
+
+  /** Has `run` called when the process dies. */
+  atDeath(run: () => void): void {
+    this.#onDeath.push(run)
+  }
+
+  #timer(delayMs: number, kind: string, run: () => void): Timer {
+    let pending = true
+    const timer = this.#sim.schedule(delayMs, kind, this.host.name, () => {
+      if (this.#state === 'dead') return
+      this.enter(() => {
+        if (!pending) return
+        pending = false
+        run()
+      })
+    })
+    return {
+      cancel: () => {
+        pending = false
+        timer.cancel()
+      },
+    }
+  }
+}

@@ -1,0 +1,178 @@
+import { ProtocolError } from '../errors.js'
+import type { Clock, Stream, StreamEnd, StreamHandlers } from '../runtime/runtime.js'
+import { decodeFrame } from '../wire/codec.js'
+import { FrameDecoder } from '../wire/frame.js'
+import type { Frame } from '../wire/messages.js'
+
+const TURN_MS = 2
+const UNDECODED_LIMIT_BYTES = 2_097_152
+const BATCH_BYTES = 262_144
+
+/** How a connection ended: as its stream did, or because we closed it over bytes the protocol does not allow. */
+export type ConnectionEnd = StreamEnd | 'protocol'
+
+/** What a connection tells its owner. Nothing is called after `closed`, which is called exactly once. */
+export interface ConnectionHandlers {
+  opened?(): void
+  /** @throws {ProtocolError} to have the connection closed as `protocol` */
+  frame(frame: Frame): void
+  /** `congested` has become false. */
+  drained?(): void
+  closed(end: ConnectionEnd): void
+}
+
+/**
+ * Frames over one stream. Frames written within one turn of the event loop leave as one buffer; decoding stops after
+ * about 2 ms and goes on in the next turn, so that no peer holds up the others.
+ */
+export class Connection {
+  readonly #clock: Clock
+  readonly #handlers: ConnectionHandlers
+  readonly #decoder: FrameDecoder
+  #stream: Stream | undefined
+  #pending: Uint8Array[] = []
+  #pendingBytes = 0
+  #flushing = false
+  #full = false
+  #wasCongested = false
+  #decoding = false
+  #paused = false
+  #ending = false
+  #closed = false
+  #protocol = false
+
+  constructor(clock: Clock, options: { readonly frameLimitBytes: number }, handlers: ConnectionHandlers) {
+    this.#clock = clock
+    this.#handlers = handlers
+    this.#decoder = new FrameDecoder(options.frameLimitBytes)
+  }
+
+  /** What the stream is to be made with; {@link attach} must follow in the same call. */
+  get streamHandlers(): StreamHandlers {
+    return {
+      opened: () => this.#handlers.opened?.(),
+      data: bytes => this.#data(bytes),
+      drain: () => this.#drain(),
+      closed: end => this.#close(end),
+    }
+  }
+
+  attach(stream: Stream): void {
+    this.#stream = stream
+  }
+
+  /** Whether the owner should hold back: the peer or the network is slower than we write. */
+  get congested(): boolean {
+    const congested = this.#full || this.#pendingBytes >= BATCH_BYTES
+    if (congested) this.#wasCongested = true
+    return congested
+  }
+
+  /** Bytes taken over and not yet taken by the system. */
+  get bufferedBytes(): number {
+    return this.#pendingBytes + (this.#stream?.bufferedBytes ?? 0)
+  }
+
+  /** Takes an encoded frame over; never refuses, so look at {@link congested} first. */
+  write(frame: Uint8Array): void {
+    if (this.#closed || this.#ending) return
+    this.#pending.push(frame)
+    this.#pendingBytes += frame.length
+    if (this.#flushing) return
+    this.#flushing = true
+    this.#clock.soon(() => {
+      this.#flushing = false
+      this.flush()
+    })
+  }
+
+  /** Writes what has gathered now instead of at the end of the turn. */
+  flush(): void {
+    if (this.#closed || this.#full || this.#pendingBytes === 0 || this.#stream === undefined) return
+    const batch =
+      this.#pending.length === 1 ? (this.#pending[0] as Uint8Array) : joined(this.#pending, this.#pendingBytes)
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#full = !this.#stream.write(batch)
+    if (!this.#full) this.#tellDrained()
+  }
+
+  /** Sends what is written, then closes. */
+  end(): void {
+    this.#full = false
+    this.flush()
+    this.#ending = true
+    this.#stream?.end()
+  }
+
+  /** Closes at once; `closed('local')` follows. */
+  destroy(): void {
+    this.#stream?.destroy()
+  }
+
+  #drain(): void {
+    this.#full = false
+    this.flush()
+    if (!this.#full) this.#tellDrained()
+  }
+
+  #tellDrained(): void {
+    if (!this.#wasCongested || this.#closed) return
+    this.#wasCongested = false
+    this.#handlers.drained?.()
+  }
+
+  #data(bytes: Uint8Array): void {
+    if (this.#closed || this.#protocol) return
+    this.#decoder.push(bytes)
+    if (!this.#decoding) this.#decode()
+    if (this.#decoding && !this.#paused && this.#decoder.bufferedBytes > UNDECODED_LIMIT_BYTES) {
+      this.#paused = true
+      this.#stream?.pause()
+    }
+  }
+
+  /** `#decoding` stays set while complete frames may be left for the next turn. */
+  #decode(): void {
+    this.#decoding = true
+    const until = this.#clock.monotonic() + TURN_MS
+    try {
+      for (let count = 1; !this.#closed; count += 1) {
+        const bytes = this.#decoder.next()
+        if (bytes === undefined) break
+        const frame = decodeFrame(bytes)
+        if (frame !== undefined) this.#handlers.frame(frame)
+        // Reading the clock for every frame would cost as much as a small frame.
+        if (count % 16 === 0 && this.#clock.monotonic() >= until) return this.#clock.soon(() => this.#decode())
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#protocol = true
+      this.destroy()
+      return
+    }
+    this.#decoding = false
+    if (this.#paused && !this.#closed) {
+      this.#paused = false
+      this.#stream?.resume()
+    }
+  }
+
+  #close(end: StreamEnd): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#handlers.closed(this.#protocol ? 'protocol' : end)
+  }
+}
+
+function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = Buffer.allocUnsafe(length)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}

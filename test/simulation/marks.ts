@@ -1,0 +1,46 @@
+import type { ReplicaStats } from '../../lib/replication/replica.js'
+import type { World } from './world.js'
+
+const COUNTED: { readonly [name in keyof ReplicaStats]?: string } = {
+  duplicates: 'delta repeated',
+  deferred: 'delta deferred for want of its deps',
+  rejectedAhead: 'delta stamped too far ahead',
+  unmarked: 'dot without room for its range',
+  fetches: 'single record fetched',
+  fetchesRefused: 'fetch refused at its limit',
+  pulls: 'missing deltas pulled',
+  notKept: 'donor no longer kept the deltas',
+  reconciles: 'reconcile started',
+  reconcilesResumed: 'reconcile resumed with what an earlier one achieved',
+  reconcilesAbandoned: 'reconcile abandoned',
+  removedByAbsence: 'rule R removed a record',
+  expired: 'expiry issued',
+  renewed: 'renew after expiry',
+  revived: 'expired record revived by a later use',
+  checks: 'expiry check asked',
+  touchesSent: 'touches announced',
+  tombstonesCollected: 'tombstone collected',
+  tombstonesOverflowed: 'tombstone dropped under memory pressure',
+  stalls: 'stall of the process noticed',
+  startedAlone: 'started alone',
+  refills: 'refill answered',
+}
+
+/** Marks that every campaign must meet; one that never fires is a hole in the workload or the faults. */
+export const EXPECTED_MARKS: readonly string[] = [
+  ...Object.values(COUNTED).filter(mark => !['delta stamped too far ahead', 'dot without room for its range', 'fetch refused at its limit'].includes(mark)),
+  'receipt met', 'receipt short', 'receipt unknown', 'member disappeared', 'restart superseded an earlier life',
+  'refill after overflow', 'message dropped by a full queue',
+]
+
+/** Turns the counters of every life of a run into marks. */
+export function markCounters(world: World): void {
+  for (const { replica } of world.nodes) {
+    const stats = replica.stats()
+    for (const [name, mark] of Object.entries(COUNTED)) {
+      const times = stats[name as keyof ReplicaStats]
+      if (typeof times === 'number' && times > 0) world.mark(mark, times)
+    }
+    if (stats.divergences > 0) world.mark('divergence found and repaired', stats.divergences)
+  }
+}

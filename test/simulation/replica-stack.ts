@@ -1,0 +1,193 @@
+import type { FaultyMember, SendReceipt } from '../../lib/channel/topic.js'
+import type { Member, MemberId } from '../../lib/membership/member.js'
+import type { ReplicationMessage } from '../../lib/replication/messages.js'
+import { Replica } from '../../lib/replication/replica.js'
+import type { MessageSendOptions } from '../../lib/replication/replica-state.js'
+import type { SimNetwork } from '../../lib/testing/sim-network.js'
+import type { Launch } from '../../lib/testing/sim-cluster.js'
+import type { Simulator } from '../../lib/testing/simulator.js'
+import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
+
+const HEARTBEAT_MS = 250
+const SILENCE_MS = 1_000
+const SKEW_MAX_MS = 500
+const RECEIPT_TIMEOUT_MS = 1_000
+
+/** The nodes of one run, by address, so that messages need no encoding. */
+export interface ReplicaGround {
+  readonly sim: Simulator
+  readonly network: SimNetwork
+  readonly nodes: Map<string, ReplicaNode>
+}
+
+/**
+ * The replica on bare simulated links with a plain heartbeat membership: no encoding and no connections, so a seed
+ * costs little and messages overtake each other more than any stream would let them.
+ */
+export function replicaStack(ground: ReplicaGround): NodeStack {
+  return (launch, setup) => {
+    const node = new ReplicaNode(ground, launch, setup)
+    ground.nodes.set(launch.runtime.process.host.address, node)
+    return node
+  }
+}
+
+class ReplicaNode implements SimNode {
+  readonly name: string
+  readonly id: MemberId
+  readonly replica: Replica
+  readonly #ground: ReplicaGround
+  readonly #launch: Launch
+  readonly #setup: NodeSetup
+  readonly #member: Member
+  readonly #heard = new Map<MemberId, { readonly member: Member; atMs: number }>()
+  readonly #clusterOriginMs: number
+
+  constructor(ground: ReplicaGround, launch: Launch, setup: NodeSetup) {
+    this.#ground = ground
+    this.#launch = launch
+    this.#setup = setup
+    const { clock, random, process } = launch.runtime
+    this.name = launch.name
+    this.id = Buffer.from(random.bytes(16)).toString('hex')
+    this.#member = { id: this.id, name: this.name, host: process.host.address, port: 4_000 }
+    // The channel's clock agreement is not simulated here; what it leaves over is a small difference.
+    const agreed = clock.wall() - process.host.wallOffsetMs + Math.max(-SKEW_MAX_MS, Math.min(SKEW_MAX_MS, process.host.wallOffsetMs))
+    this.#clusterOriginMs = agreed - clock.monotonic()
+    this.replica = new Replica(
+      {
+        id: this.id,
+        name: this.name,
+        send: (to, message, options, settled) => this.#send(to, message, options, settled),
+        monotonic: () => clock.monotonic(),
+        clusterTime: () => this.#clusterOriginMs + clock.monotonic(),
+        random,
+      },
+      setup.replica,
+      { changed: change => setup.changed(this, change) },
+    )
+    this.#every(setup.replica.tickMs ?? 100, () => this.replica.tick())
+    this.#every(HEARTBEAT_MS, () => this.#heartbeat())
+  }
+
+  get view(): readonly MemberId[] {
+    return [...this.#heard.keys()]
+  }
+
+  #every(ms: number, run: () => void): void {
+    const { clock, random } = this.#launch.runtime
+    const again = (): void => {
+      run()
+      clock.setTimer(ms, again)
+    }
+    clock.setTimer(random.uint32() % ms, again)
+  }
+
+  #heartbeat(): void {
+    const now = this.#launch.runtime.clock.monotonic()
+    for (const { member, atMs } of [...this.#heard.values()]) if (now - atMs > SILENCE_MS) this.#lose(member)
+    const bytes = this.replica.advertise()
+    const own = this.#launch.runtime.process.host.address
+    for (const [address, target] of this.#ground.nodes) {
+      if (address !== own) this.#carry(address, () => target.#hear(this.#member, bytes), target)
+    }
+  }
+
+  #hear(member: Member, bytes: Uint8Array): void {
+    const atMs = this.#launch.runtime.clock.monotonic()
+    const known = this.#heard.get(member.id)
+    if (known === undefined) {
+      for (const other of [...this.#heard.values()]) {
+        if (other.member.name !== member.name) continue
+        this.#setup.mark('restart superseded an earlier life')
+        this.#lose(other.member)
+      }
+      this.#heard.set(member.id, { member, atMs })
+      this.replica.memberAdded(member)
+    } else known.atMs = atMs
+    this.replica.advertised(bytes, member.id)
+  }
+
+  #lose(member: Member): void {
+    this.#heard.delete(member.id)
+    this.#setup.mark('member disappeared')
+    this.replica.memberDisappeared(member)
+  }
+
+  #carry(address: string, arrive: () => void, target: ReplicaNode): void {
+    const { sim, network } = this.#ground
+    const { random, messages } = this.#setup
+    const own = this.#launch.runtime.process.host.address
+    const link = network.link(own, address)
+    if (link.cut || random.chance(messages.drop)) return
+    for (let copies = random.chance(messages.duplicate) ? 2 : 1; copies > 0; copies--) {
+      const delayMs = link.delayMs(random) + (random.chance(messages.delay) ? random.between(1, 100) : 0)
+      sim.schedule(delayMs, 'message', target.name, () => {
+        if (!link.cut && this.#ground.nodes.get(address) === target) target.#launch.runtime.process.enter(arrive)
+      })
+    }
+  }
+
+  #send(
+    to: readonly MemberId[] | 'all', message: ReplicationMessage, options?: MessageSendOptions,
+    settled?: (receipt: SendReceipt) => void,
+  ): void {
+    const { random, messages, mark } = this.#setup
+    const ack = options?.ack ?? 'none'
+    const targets = [...this.#heard.values()].map(({ member }) => member).filter(({ id }) => to === 'all' || to.includes(id))
+    const receipt = settled === undefined ? undefined : this.#receipt(targets, ack, options, settled)
+    for (const member of targets) {
+      if (random.chance(messages.fullQueue)) {
+        mark('message dropped by a full queue')
+        receipt?.(member, 'queue-full')
+        if (options?.key !== undefined) this.#refillLater(member, options.key)
+        continue
+      }
+      const target = this.#ground.nodes.get(member.host)
+      if (target === undefined || target.id !== member.id) continue
+      this.#carry(member.host, () => {
+        // A message of a stranger has no meaning before the handshake.
+        if (!target.#heard.has(this.id)) return
+        const outcome = target.replica.receive(message, this.id)
+        if (receipt === undefined) return
+        target.#carry(this.#member.host, () => receipt(member, outcome), this)
+      }, target)
+    }
+  }
+
+  #refillLater(member: Member, key: string): void {
+    this.#launch.runtime.clock.setTimer(300, () => {
+      if (!this.#heard.has(member.id)) return
+      this.#setup.mark('refill after overflow')
+      this.replica.refill(member.id, new Set([key]), false)
+    })
+  }
+
+  #receipt(
+    targets: readonly Member[], ack: string, options: MessageSendOptions | undefined, settled: (receipt: SendReceipt) => void,
+  ): (member: Member, outcome: string) => void {
+    const wanted = ack === 'none' ? 0 : options?.copies === undefined || options.copies === 'all' ? Math.max(1, targets.length) : options.copies
+    const answers = new Map<MemberId, string>()
+    const faulty: FaultyMember[] = []
+    let open = true
+    const finish = (outcome: SendReceipt['outcome']): void => {
+      if (!open) return
+      open = false
+      const applied = [...answers.values()].filter(answer => answer === 'applied').length
+      const received = [...answers.values()].filter(answer => answer !== 'queue-full').length
+      settled({ outcome, wanted, received, applied, faulty })
+    }
+    const judge = (): void => {
+      const good = [...answers.values()].filter(answer => answer === 'applied' || (ack === 'received' && answer === 'deferred')).length
+      if (good >= wanted) finish('met')
+      else if (targets.length - (answers.size - good) < wanted) finish('short')
+    }
+    this.#launch.runtime.clock.setTimer(options?.timeoutMs ?? RECEIPT_TIMEOUT_MS, () => finish('unknown'))
+    judge()
+    return (member, outcome) => {
+      if (answers.has(member.id)) return
+      answers.set(member.id, outcome)
+      judge()
+    }
+  }
+}

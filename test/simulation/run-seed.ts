@@ -1,0 +1,179 @@
+import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
+import type { ReplicationRules } from '../../lib/replication/replication-rules.js'
+import { type Launch, SimCluster } from '../../lib/testing/sim-cluster.js'
+import { ackedLoss } from './checkers/acked-loss.js'
+import { atomicDelta } from './checkers/atomic-delta.js'
+import { bounded } from './checkers/bounded.js'
+import { causality } from './checkers/causality.js'
+import { convergence, disagreement } from './checkers/convergence.js'
+import { expiryHappens } from './checkers/expiry-happens.js'
+import { expiryInUse } from './checkers/expiry-in-use.js'
+import { honestEvidence } from './checkers/honest-evidence.js'
+import { membership, wrongView } from './checkers/membership.js'
+import { monotonicReads } from './checkers/monotonic-reads.js'
+import { resurrection } from './checkers/resurrection.js'
+import { vanish } from './checkers/vanish.js'
+import { Faults } from './faults.js'
+import { markCounters } from './marks.js'
+import { channelStack } from './channel-stack.js'
+import { replicaStack } from './replica-stack.js'
+import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
+import { type Checker, Violation, World } from './world.js'
+import { Workload } from './workload.js'
+
+/** What one seed came to. */
+export interface SeedResult {
+  readonly seed: number
+  readonly virtualMs: number
+  readonly events: number
+  readonly trace: string
+  readonly lives: number
+  readonly healMs: number
+  /** What the seed drew for the replicas. */
+  readonly settings: string
+  readonly faults: ReadonlyMap<string, number>
+  readonly operations: ReadonlyMap<string, number>
+  readonly marks: ReadonlyMap<string, number>
+  readonly expired: number
+  readonly ackedChecked: number
+  readonly violation: { readonly invariant: string; readonly detail: string } | undefined
+}
+
+const SAMPLE_MS = 500
+const HEAL_LIMIT_MS = 30_000
+/** Longest maxInactive of the workload, slack, the wait of every rank, and rounds that are repeated. */
+const IDLE_LIMIT_MS = 60_000
+
+/** What the members of a run consist of: all of it, or the replica alone on bare links. */
+export type StackName = 'channel' | 'replica'
+
+/** Runs one seed to its end or its first violation. `broken`: replication rules switched off. */
+export async function runSeed(seed: number, stack: StackName, broken: Partial<ReplicationRules> = {}): Promise<SeedResult> {
+  const run = new SeedRun(seed, stack, broken)
+  return run.result()
+}
+
+class SeedRun {
+  readonly #seed: number
+  readonly #world: World
+  readonly #checkers: readonly Checker[]
+  readonly #faults: Faults
+  readonly #names: readonly string[]
+  readonly #faultsMs: number
+  readonly #settings: string
+  #healMs = 0
+
+  constructor(seed: number, stack: StackName, broken: Partial<ReplicationRules>) {
+    this.#seed = seed
+    const cluster: SimCluster<SimNode> = new SimCluster<SimNode>({ seed, launch: launch => this.#launch(launch, setup) })
+    const world = new World(cluster)
+    const random = cluster.sim.random.fork('run')
+    this.#world = world
+    this.#names = ['a', 'b', 'c', 'd', 'e'].slice(0, random.between(3, 5))
+    this.#faultsMs = random.between(8_000, 25_000)
+    const replica: ReplicaOptionsInput = {
+      tickMs: 100,
+      ringBytes: random.pick([1_000, 4_000, 20_000, 1_000_000]),
+      touchFlushMs: 500,
+      granularityMinMs: random.pick([300, 1_000]),
+      chunkBytes: random.pick([500, 4_000, 65_536]),
+      tombstonesMax: random.pick([20, 100_000, 100_000]),
+      rules: broken,
+    }
+    this.#settings = JSON.stringify({ ...replica, members: this.#names.length })
+    this.#checkers = [
+      convergence(), ackedLoss(), resurrection(), vanish(), atomicDelta(), causality(), honestEvidence(), monotonicReads(),
+      expiryInUse(), expiryHappens(), membership(), bounded(replica),
+    ]
+    this.#faults = new Faults(world, cluster.sim.random.fork('faults'), this.#names)
+    const setup: NodeSetup = {
+      replica,
+      messages: this.#faults.messages,
+      random: cluster.sim.random.fork('messages'),
+      mark: (name, times) => cluster.sim.mark(name, times),
+      changed: (node, change) => {
+        if (change.kind === 'removed' && change.reason === 'expired' && change.cause === 'local') world.expired.add(change.key)
+        for (const checker of this.#checkers) checker.changed?.(node, change, world)
+      },
+    }
+    const ground = { sim: cluster.sim, network: cluster.network, nodes: new Map() }
+    this.#stack = stack === 'replica' ? replicaStack(ground) : channelStack()
+  }
+
+  readonly #stack: NodeStack
+
+  #launch(launch: Launch, setup: NodeSetup): SimNode | Promise<SimNode> {
+    const launched = this.#stack(launch, setup)
+    if (launched instanceof Promise) return launched.then(node => (this.#world.nodes.push(node), node))
+    this.#world.nodes.push(launched)
+    return launched
+  }
+
+  async result(): Promise<SeedResult> {
+    let violation: SeedResult['violation']
+    try {
+      await this.#run()
+    } catch (error) {
+      const invariant = error instanceof Violation ? error.invariant : 'error'
+      violation = { invariant, detail: error instanceof Violation ? error.message : String((error as Error).stack) }
+    }
+    const world = this.#world
+    const { sim } = world.cluster
+    markCounters(world)
+    return {
+      seed: this.#seed, virtualMs: sim.now, events: sim.events, trace: sim.trace, lives: world.nodes.length,
+      healMs: this.#healMs, settings: this.#settings, faults: this.#faults.injected, operations: world.operations, marks: sim.marks,
+      expired: world.expired.size, ackedChecked: world.acked.length, violation,
+    }
+  }
+
+  async #run(): Promise<void> {
+    const world = this.#world
+    const { cluster } = world
+    const { sim } = cluster
+    for (const name of this.#names) cluster.start(name)
+    await sim.runUntil(() => world.live.length === this.#names.length && world.live.every(node => node.replica.ready), { within: 30_000, what: 'everybody is ready' })
+    const workload = new Workload(world, sim.random.fork('workload'), this.#checkers)
+    this.#sample()
+    await sim.run(1_000)
+    this.#faults.start()
+    await sim.run(this.#faultsMs)
+    this.#faults.stop()
+    await sim.run(sim.random.between(0, 2_000))
+    workload.stop()
+    this.#healMs = await this.#agreed(() => wrongView(world) ?? disagreement(world), '1 convergence')
+    for (const checker of this.#checkers) checker.quiet?.(world)
+    await this.#agreed(() => this.#notIdle(), '10 expiry happens')
+    await this.#agreed(() => disagreement(world), '1 convergence')
+    for (const checker of this.#checkers) checker.quiet?.(world)
+  }
+
+  async #agreed(problem: () => string | undefined, invariant: string): Promise<number> {
+    const { sim } = this.#world.cluster
+    const startMs = sim.now
+    const limitMs = invariant.startsWith('10') ? IDLE_LIMIT_MS : HEAL_LIMIT_MS
+    for (;;) {
+      const found = problem()
+      if (found === undefined) return sim.now - startMs
+      if (sim.now - startMs > limitMs) throw new Violation(invariant, `${found} after ${limitMs} ms of quiet`)
+      await sim.run(250)
+    }
+  }
+
+  #notIdle(): string | undefined {
+    try {
+      for (const checker of this.#checkers) checker.idle?.(this.#world)
+      return undefined
+    } catch (error) {
+      if (error instanceof Violation && /^(10|13) /.test(error.invariant)) return error.message
+      throw error
+    }
+  }
+
+  #sample(): void {
+    this.#world.cluster.sim.schedule(SAMPLE_MS, 'sample', '', () => {
+      for (const checker of this.#checkers) checker.sample?.(this.#world)
+      this.#sample()
+    })
+  }
+}

@@ -1,0 +1,35 @@
+import type { MemberId } from '../../lib/membership/member.js'
+import type { Replica } from '../../lib/replication/replica.js'
+import type { RecordChange } from '../../lib/replication/replica-contract.js'
+import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
+import type { Launch } from '../../lib/testing/sim-cluster.js'
+
+/** One member's stack as the campaign and its checkers see it. */
+export interface SimNode {
+  readonly name: string
+  readonly id: MemberId
+  readonly replica: Replica
+  /** The others it believes in. */
+  readonly view: readonly MemberId[]
+}
+
+/** What every node of a run is built with. */
+export interface NodeSetup {
+  readonly replica: ReplicaOptionsInput
+  /** Probabilities of faults on the way of a message. */
+  readonly messages: MessageFaults
+  readonly changed: (node: SimNode, change: RecordChange) => void
+  readonly mark: (name: string, times?: number) => void
+  readonly random: import('../../lib/testing/sim-random.js').SimRandom
+}
+
+/** Faults between topic and network. */
+export interface MessageFaults {
+  drop: number
+  duplicate: number
+  delay: number
+  fullQueue: number
+}
+
+/** A way of building a node: over the real channel, or straight over simulated links. */
+export type NodeStack = (launch: Launch, setup: NodeSetup) => SimNode | Promise<SimNode>

@@ -1,0 +1,137 @@
+import type { SendReceipt } from '../../lib/channel/topic.js'
+import { MAX_INACTIVE, type RecordKey, type WriteOptions } from '../../lib/replication/replica-contract.js'
+import type { SimRandom } from '../../lib/testing/sim-random.js'
+import { CAUSE } from './checkers/causality.js'
+import type { SimNode } from './sim-node.js'
+import { type Checker, dotName, type IssuedWrite, type World } from './world.js'
+
+const RECORDS_MAX = 60
+const USE_EVERY_MS = 400
+
+/** Users of the members: they create, write, read and write on, remove, log out, stay away, and some stay to the end. */
+export class Workload {
+  readonly #world: World
+  readonly #random: SimRandom
+  readonly #checkers: readonly Checker[]
+  readonly #everyMs: number
+  #running = true
+
+  constructor(world: World, random: SimRandom, checkers: readonly Checker[]) {
+    this.#world = world
+    this.#random = random
+    this.#checkers = checkers
+    this.#everyMs = random.between(5, 60)
+    this.#operate()
+    this.#use()
+  }
+
+  /** No more operations; records in use stay in use. */
+  stop(): void {
+    this.#running = false
+  }
+
+  #operate(): void {
+    const { sim } = this.#world.cluster
+    sim.schedule(this.#random.between(1, 2 * this.#everyMs), 'operation', '', () => {
+      if (!this.#running) return
+      const ready = this.#active()
+      if (ready.length > 0) this.#operation(this.#random.pick(ready))
+      this.#operate()
+    })
+  }
+
+  #use(): void {
+    this.#world.cluster.sim.schedule(USE_EVERY_MS, 'use', '', () => {
+      for (const node of this.#active()) {
+        for (const [key, id] of this.#world.pins) if (id === node.id && node.replica.has(key)) node.replica.touch(key)
+      }
+      this.#use()
+    })
+  }
+
+  #active(): SimNode[] {
+    return this.#world.cluster.members.flatMap(({ node, state }) => (state === 'running' && node?.replica.ready === true ? [node] : []))
+  }
+
+  #operation(node: SimNode): void {
+    const { replica } = node
+    const random = this.#random
+    const keys = [...replica.keys()]
+    const roll = random.fraction()
+    if (keys.length === 0 || (roll < 0.18 && keys.length < RECORDS_MAX)) return this.#create(node)
+    const key = random.pick(keys)
+    if (roll < 0.28) {
+      this.#world.count('touch')
+      return replica.touch(key)
+    }
+    if (roll < 0.36) return this.#invalidate(node, key)
+    this.#write(node, key)
+  }
+
+  #create(node: SimNode): void {
+    const random = this.#random
+    const writes = new Map([['a', this.#value()], ['b', this.#value()]])
+    const expires = random.chance(0.8)
+    const seconds = random.between(3, 6)
+    if (expires) writes.set(MAX_INACTIVE, Buffer.from(String(seconds)))
+    const names = [...writes.keys()]
+    const issued = this.#issue(node, names, 'create', false, send => node.replica.create(writes, send))
+    if (issued === undefined) return
+    if (expires) this.#world.maxInactiveMs.set(issued.key, 1_000 * seconds)
+    if (expires && random.chance(0.2)) this.#world.pins.set(issued.key, node.id)
+  }
+
+  #write(node: SimNode, key: RecordKey): void {
+    const random = this.#random
+    const { replica } = node
+    const roll = random.fraction()
+    const writes = new Map<string, Uint8Array | undefined>()
+    const read = replica.stamp(key, 'a')
+    if (roll < 0.25 && read !== undefined) writes.set(CAUSE, Buffer.from(dotName(read.origin, read.seq)))
+    else if (roll < 0.5) writes.set('a', this.#value()).set('b', this.#value())
+    else if (roll < 0.7) writes.set(`x${random.between(0, 2)}`, random.chance(0.5) ? undefined : this.#value())
+    else writes.set('a', this.#value())
+    this.#issue(node, [...writes.keys()], 'write', false, send => replica.write(key, writes, send))
+  }
+
+  #invalidate(node: SimNode, key: RecordKey): void {
+    if (this.#world.pins.has(key)) return
+    this.#world.invalidated.add(key)
+    this.#issue(node, [], 'invalidate', true, send => node.replica.invalidate(key, send))
+  }
+
+  #issue(
+    node: SimNode, names: readonly string[], kind: string, invalidates: boolean,
+    run: (send: WriteOptions) => ReturnType<SimNode['replica']['write']>,
+  ): IssuedWrite | undefined {
+    const world = this.#world
+    const random = this.#random
+    const ack = random.pick(['none', 'none', 'received', 'applied', 'applied'] as const)
+    let write: IssuedWrite | undefined
+    let early: SendReceipt | undefined
+    const judge = (receipt: SendReceipt): void => {
+      if (write === undefined) return void (early = receipt)
+      world.count(`${kind} ${ack} ${receipt.outcome}`)
+      world.mark(`receipt ${receipt.outcome}`)
+      if (ack !== 'applied') return
+      for (const checker of this.#checkers) checker.settled?.(write, receipt, node, world)
+      if (receipt.outcome !== 'met' || receipt.wanted === 0 || invalidates) return
+      const { origin, seq } = write.dot
+      const holders = world.nodes.filter(({ replica }) => replica.seen(origin, seq)).map(({ id }) => id)
+      world.acked.push({ write, holders: new Set(holders) })
+    }
+    const copies = random.chance(0.3) ? 'all' as const : random.between(1, Math.max(1, world.live.length - 1))
+    const issued = run(ack === 'none' ? {} : { ack, copies, timeoutMs: random.between(200, 2_000), settled: judge })
+    if (ack === 'none') world.count(`${kind} none`)
+    if (issued === undefined) return undefined
+    write = world.issued(issued, names, invalidates)
+    if (early !== undefined) judge(early)
+    // A local change is told before the delta has a name here: look again now that it has.
+    if (!invalidates) for (const checker of this.#checkers) checker.changed?.(node, { kind: 'changed', key: issued.key, cause: 'local', names: [] }, world)
+    return write
+  }
+
+  #value(): Uint8Array {
+    return this.#random.bytes(this.#random.chance(0.05) ? 600 : 6)
+  }
+}

@@ -1,0 +1,128 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import test from 'ava'
+import fc from 'fast-check'
+import { ProtocolError } from '../../../lib/errors.js'
+import { BUCKETS } from '../../../lib/replication/bucket-index.js'
+import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
+import type { DeltaKind } from '../../../lib/replication/delta.js'
+import type { ReplicationMessage } from '../../../lib/replication/messages.js'
+
+const A = '00112233445566778899aabbccddeeff'
+const B = 'ffeeddccbbaa99887766554433221100'
+const stamp = { wallMs: 1_800_000_000_000, counter: 7, origin: A, seq: 5 }
+const access = { wallMs: 1_800_000_000_001, counter: 0, origin: B }
+const record = {
+  key: `${A}#3`,
+  attributes: [
+    ['x', { stamp, value: Uint8Array.of(1, 2) }],
+    ['gone', { stamp: { ...stamp, origin: B } }],
+  ] as [string, { stamp: typeof stamp; value?: Uint8Array }][],
+  context: [[A, 5], [B, 5]] as [string, number][],
+  access,
+  ageMs: 1_234,
+}
+const writes = new Map([['x', Uint8Array.of(9)], ['y', undefined], ['empty', new Uint8Array()]])
+const tombstone = { dot: { origin: B, seq: 9 }, limit: access }
+const digest = [{ origin: A, base: 4, ranges: [[6, 8]] as [number, number][] }, { origin: B, base: 1, ranges: [] }]
+const absent = [{ id: B, name: 'node2' }]
+
+const SAMPLES: readonly ReplicationMessage[] = [
+  { kind: 'delta', delta: { kind: 'write', key: `${B}#3`, stamp, deps: [[B, 3]], writes } },
+  { kind: 'fetch', key: `${A}#3` },
+  { kind: 'record', record },
+  { kind: 'tombstone', key: `${A}#3`, tombstone },
+  { kind: 'touches', entries: [{ key: `${A}#3`, access, ageMs: 12 }] },
+  { kind: 'check', round: 3, entries: [{ key: `${A}#3`, access }] },
+  { kind: 'checked', round: 3, later: [{ key: `${A}#3`, access, ageMs: 12 }] },
+  { kind: 'askDigest' },
+  { kind: 'digest', digest, absent, ready: true },
+  { kind: 'pull', missing: [{ origin: A, ranges: [[5, 5], [9, 12]] }] },
+  { kind: 'notKept' },
+  { kind: 'reconcileStart', id: 1 },
+  { kind: 'reconcileBusy', id: 1 },
+  {
+    kind: 'reconcileHeader', id: 1, digest, absent, buried: [0, 9, 1023],
+    hashes: Array.from({ length: BUCKETS }, (_, i) => ({ high: i * 4_000_000, low: i })),
+  },
+  {
+    kind: 'reconcileRequest', id: 1, buckets: [1, 1023], after: `${A}#3`,
+    have: [{ key: `${B}#1`, hash: { high: 4_294_967_295, low: 1 } }],
+  },
+  {
+    kind: 'reconcileChunk', id: 1, last: true,
+    parts: [{
+      bucket: 5, after: `${A}#1`, upTo: undefined, keys: [record.key], tombstones: [[`${A}#4`, tombstone]],
+      records: [record],
+    }],
+  },
+]
+
+for (const message of SAMPLES) {
+  test(`${message.kind}: survives the round trip, and its bytes are the golden ones`, t => {
+    const bytes = encodeMessage(message)
+    t.deepEqual(decodeMessage(bytes), message)
+    const file = path.resolve('test/golden', `replication-${message.kind}.hex`)
+    const hex = Buffer.from(bytes).toString('hex')
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, `${hex}\n`)
+    t.is(hex, readFileSync(file, 'utf8').trim())
+  })
+
+  test(`${message.kind}: cut short or changed anywhere, only ProtocolError comes out`, t => {
+    const bytes = encodeMessage(message)
+    const step = Math.max(1, Math.floor(bytes.length / 200))
+    for (let i = 0; i < bytes.length; i += step) {
+      onlyProtocolError(bytes.subarray(0, i))
+      for (const bit of [0x01, 0x08, 0x80, 0xff]) {
+        const changed = Uint8Array.from(bytes)
+        changed[i]! ^= bit
+        onlyProtocolError(changed)
+      }
+    }
+    t.pass()
+  })
+}
+
+function onlyProtocolError(bytes: Uint8Array): void {
+  try {
+    decodeMessage(bytes)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+  }
+}
+
+test('any bytes: a message or ProtocolError', t => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), bytes => onlyProtocolError(bytes)), { numRuns: 2_000 })
+  t.pass()
+})
+
+test('any delta survives the round trip', t => {
+  const id = fc.uint8Array({ minLength: 16, maxLength: 16 }).map(bytes => Buffer.from(bytes).toString('hex'))
+  const seq = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
+  const attributes = fc.array(fc.tuple(fc.string({ maxLength: 20 }), fc.option(fc.uint8Array(), { nil: undefined })))
+  const parts = fc.record({
+    kind: fc.constantFrom<DeltaKind>('create', 'write', 'renew', 'invalidate'),
+    origin: id, keyOrigin: id, seq, keySeq: seq, wallMs: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+    counter: fc.nat(65_535), deps: fc.array(fc.tuple(id, seq), { maxLength: 5 }), attributes,
+  })
+  fc.assert(fc.property(parts, ({ kind, origin, keyOrigin, seq, keySeq, wallMs, counter, deps, attributes }) => {
+    const key = kind === 'create' ? `${origin}#${seq}` : `${keyOrigin}#${keySeq}`
+    if (kind !== 'create' && key === `${origin}#${seq}`) return
+    const delta = { kind, key, stamp: { wallMs, counter, origin, seq }, deps, writes: new Map(attributes) }
+    t.deepEqual(decodeMessage(encodeMessage({ kind: 'delta', delta })), { kind: 'delta', delta })
+  }))
+})
+
+test('refuses numbers beyond 2^53, unknown kinds and foreign ids', t => {
+  const unsafe = [0x08, 12, 0x60, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]
+  for (const bytes of [unsafe, [0x08, 99], [], [0x08, 3, 0x1a, 5, 0x0a, 3, 1, 2, 3]]) {
+    t.throws(() => decodeMessage(Uint8Array.from(bytes)), { instanceOf: ProtocolError })
+  }
+})
+
+test('a decoded value does not hold on to the frame', t => {
+  const bytes = encodeMessage(SAMPLES[0]!)
+  const message = decodeMessage(bytes)
+  bytes.fill(0)
+  t.deepEqual(message, SAMPLES[0]!)
+})

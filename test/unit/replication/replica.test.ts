@@ -1,0 +1,252 @@
+import test from 'ava'
+import { MessageTooLargeError } from '../../../lib/errors.js'
+import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
+import type { ReplicationMessage } from '../../../lib/replication/messages.js'
+import { Replica } from '../../../lib/replication/replica.js'
+import { MAX_INACTIVE, type RecordChange } from '../../../lib/replication/replica-contract.js'
+import type { ReplicaOptionsInput } from '../../../lib/replication/replica-options.js'
+
+const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
+
+/** Members on a perfect network without delay, unless a filter drops messages. */
+class Bench {
+  now = 0
+  skewMs = 0
+  readonly members: { id: string; replica: Replica; changes: RecordChange[] }[] = []
+  readonly sent: ReplicationMessage[] = []
+  filter: (message: ReplicationMessage, from: string, to: string) => boolean = () => true
+  #queue: (() => void)[] = []
+
+  add(options: ReplicaOptionsInput = {}): Replica {
+    const id = (this.members.length + 1).toString(16).repeat(32)
+    const changes: RecordChange[] = []
+    const replica = new Replica({
+      id,
+      send: (to, message) => {
+        this.sent.push(message)
+        const raw = encodeMessage(message)
+        for (const other of this.members) {
+          if (other.id === id || (to !== 'all' && !to.includes(other.id)) || !this.filter(message, id, other.id)) continue
+          this.#queue.push(() => other.replica.receive(decodeMessage(raw), id))
+        }
+      },
+      monotonic: () => this.now,
+      clusterTime: () => 1_000_000 + this.now + this.skewMs,
+      random: { uint32: () => 0 },
+    }, options, { changed: change => changes.push(change) })
+    this.members.push({ id, replica, changes })
+    for (const other of this.members) {
+      if (other.id === id) continue
+      other.replica.memberAdded({ id, name: id, host: '', port: 0 })
+      replica.memberAdded({ id: other.id, name: other.id, host: '', port: 0 })
+    }
+    this.flush()
+    return replica
+  }
+
+  flush(): void {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next()
+  }
+
+  run(ms: number): void {
+    for (const end = this.now + ms; this.now < end; this.now += 100) {
+      for (const { id, replica } of this.members) {
+        replica.tick()
+        this.flush()
+        if (this.now % 500 !== 0) continue
+        for (const other of this.members) if (other.id !== id) other.replica.advertised(replica.advertise(), id)
+        this.flush()
+      }
+    }
+  }
+}
+
+function pair(options: ReplicaOptionsInput = {}): { bench: Bench; a: Replica; b: Replica } {
+  const bench = new Bench()
+  const a = bench.add(options)
+  bench.run(1_200)
+  const b = bench.add(options)
+  bench.run(100)
+  return { bench, a, b }
+}
+
+test('alone it is ready after the join time-out, and a second member transfers at once', t => {
+  const bench = new Bench()
+  const a = bench.add()
+  bench.run(1_000)
+  t.false(a.ready)
+  bench.run(100)
+  t.true(a.ready)
+  const keys = Array.from({ length: 500 }, (_, i) => a.create(new Map([['n', bytes(`${i}`)]])).key)
+  const b = bench.add()
+  t.true(b.ready)
+  t.is(b.size, 500)
+  t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
+  t.deepEqual(b.bucketHashes(), a.bucketHashes())
+  t.true(keys.every(key => b.has(key)))
+})
+
+test('a large bucket travels in pieces', t => {
+  const bench = new Bench()
+  const a = bench.add()
+  bench.run(1_100)
+  for (let i = 0; i < 40; i++) a.create(new Map([['n', new Uint8Array(300)]]))
+  const b = bench.add({ chunkBytes: 100 })
+  t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
+  t.true(b.ready)
+})
+
+test('create, write, remove an attribute and invalidate reach the other, with one change each', t => {
+  const { bench, a, b } = pair()
+  const { key, dot } = a.create(new Map([['x', bytes('1')], ['y', bytes('2')]]))
+  bench.flush()
+  t.deepEqual(dot, { origin: a.id, seq: 1 })
+  t.deepEqual(b.attribute(key, 'x'), bytes('1'))
+  b.write(key, new Map([['x', undefined], ['z', bytes('3')]]))
+  bench.flush()
+  t.deepEqual([...a.attributes(key)!.keys()], ['y', 'z'])
+  a.invalidate(key)
+  bench.flush()
+  t.false(b.has(key))
+  t.is(b.write(key, new Map()), undefined)
+  const told = bench.members[1]!.changes.map(({ kind, cause }) => `${kind} ${cause}`)
+  t.deepEqual(told, ['created remote', 'changed local', 'removed remote'])
+})
+
+test('a lost delta is pulled after the next heartbeat', t => {
+  const { bench, a, b } = pair()
+  bench.filter = message => message.kind !== 'delta'
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  bench.filter = () => true
+  bench.run(600)
+  t.true(b.has(key))
+  t.is(b.stats().reconciles, 1)
+})
+
+test('what the ring no longer has is reconciled, deletions included', t => {
+  const { bench, a, b } = pair({ ringBytes: 0 })
+  const gone = a.create(new Map([['x', bytes('1')]])).key
+  bench.flush()
+  bench.filter = message => message.kind !== 'delta'
+  a.invalidate(gone)
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  bench.filter = () => true
+  bench.run(1_200)
+  t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
+  t.true(b.has(key))
+  t.false(b.has(gone))
+})
+
+test('a delta whose cause is missing is deferred and fetched', t => {
+  const { bench, a, b } = pair()
+  bench.filter = message => message.kind !== 'delta'
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  bench.filter = () => true
+  a.write(key, new Map([['y', bytes('2')]]))
+  const delta = bench.sent.findLast(message => message.kind === 'delta')!
+  t.is(b.receive(delta, a.id), 'deferred')
+  bench.flush()
+  t.deepEqual([...b.attributes(key)!.keys()], ['x', 'y'])
+  t.is(b.receive(delta, a.id), 'applied')
+})
+
+test('a joiner acknowledges nothing it does not hold', t => {
+  const { bench, a } = pair()
+  bench.filter = message => !message.kind.startsWith('reconcile')
+  const late = bench.add()
+  t.false(late.ready)
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  t.true(late.has(key))
+  const other = bench.sent.findLast(message => message.kind === 'delta')!
+  t.is(late.receive(other, a.id), 'applied')
+  a.invalidate(key)
+  t.is(late.receive(bench.sent.findLast(message => message.kind === 'delta')!, a.id), 'deferred')
+})
+
+test('a stamp too far ahead is rejected and not marked', t => {
+  const { bench, a, b } = pair()
+  bench.skewMs = 20_000
+  bench.filter = () => false
+  const { dot } = a.create(new Map())
+  bench.skewMs = 0
+  t.is(b.receive(bench.sent.at(-1)!, a.id), 'rejected')
+  t.false(b.seen(dot.origin, dot.seq))
+  t.is(b.stats().rejectedAhead, 1)
+})
+
+test('an idle record expires everywhere, one in use nowhere', t => {
+  const { bench, a, b } = pair()
+  const limit: [string, Uint8Array] = [MAX_INACTIVE, bytes('5')]
+  const idle = a.create(new Map([limit])).key
+  const used = a.create(new Map([limit])).key
+  bench.flush()
+  for (let i = 0; i < 20; i++) {
+    bench.run(1_000)
+    b.touch(used)
+  }
+  t.false(a.has(idle))
+  t.false(b.has(idle))
+  t.true(a.has(used))
+  t.true(b.has(used))
+  const removed = bench.members[1]!.changes.find(change => change.kind === 'removed')
+  t.is(removed?.reason, 'expired')
+})
+
+test('a stall is nobody\'s idle time', t => {
+  const { bench, a } = pair()
+  const { key } = a.create(new Map([[MAX_INACTIVE, bytes('5')]]))
+  bench.flush()
+  bench.now += 60_000
+  bench.run(1_000)
+  t.true(a.has(key))
+  t.true(a.idleMs(key)! < 2_000)
+  t.is(a.stats().stalls, 1)
+  bench.run(15_000)
+  t.false(a.has(key))
+})
+
+test('limits are refused before anything changes', t => {
+  const { a } = pair()
+  const refused = (writes: Map<string, Uint8Array>): void => {
+    t.throws(() => a.create(writes), { instanceOf: MessageTooLargeError })
+  }
+  refused(new Map([['x'.repeat(257), bytes('1')]]))
+  refused(new Map([['x', new Uint8Array(1024 * 1024 + 1)]]))
+  refused(new Map(Array.from({ length: 1_025 }, (_, i) => [`n${i}`, bytes('')])))
+  refused(new Map(Array.from({ length: 5 }, (_, i) => [`n${i}`, new Uint8Array(1024 * 1024)])))
+  t.is(a.size, 0)
+  t.deepEqual(a.digest(), [])
+  t.notThrows(() => a.create(new Map(Array.from({ length: 1_024 }, (_, i) => [`n${i}`, bytes('')]))))
+})
+
+test('tombstones stay within their bound', t => {
+  const { bench, a } = pair({ tombstonesMax: 10 })
+  bench.filter = () => false
+  for (let i = 0; i < 50; i++) a.invalidate(a.create(new Map()).key)
+  bench.run(100)
+  t.true(a.tombstones.size <= 10)
+})
+
+test('refill sends the present state of what was lost', t => {
+  const { bench, a, b } = pair()
+  bench.filter = message => message.kind !== 'delta'
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  a.refill(b.id, new Set([key]), false)
+  bench.flush()
+  t.true(b.has(key))
+})
+
+test('several joiners without anybody ready: the lowest id goes first, the others follow', t => {
+  const bench = new Bench()
+  bench.add()
+  bench.add()
+  bench.add()
+  bench.run(2_000)
+  t.true(bench.members.every(({ replica }) => replica.ready))
+  t.deepEqual(bench.members.map(({ replica }) => replica.stats().startedAlone), [1, 0, 0])
+})

@@ -1,0 +1,252 @@
+import test from 'ava'
+import type { Clock, Endpoint, Network, Stream, StreamHandlers } from '../../../lib/runtime/runtime.js'
+import { MemberQueue } from '../../../lib/transport/member-queue.js'
+import { decodeFrame, encodeFrame } from '../../../lib/wire/codec.js'
+import { FrameDecoder } from '../../../lib/wire/frame.js'
+import type { Frame, Hello, Welcome } from '../../../lib/wire/messages.js'
+
+const member = { id: '11'.repeat(16), name: 'b', host: 'h', port: 1 }
+const local = { id: '22'.repeat(16), name: 'a', host: 'h', port: 2 }
+const welcome: Welcome = {
+  kind: 'welcome',
+  protocol: 1,
+  member,
+  incarnation: 0,
+  clusterTime: 0,
+  clockSettled: true,
+  known: [],
+}
+const hello: Omit<Hello, 'purpose'> = {
+  kind: 'hello',
+  protocolMin: 1,
+  protocolMax: 1,
+  group: 'g',
+  member: local,
+  incarnation: 0,
+  clusterTime: 0,
+  clockSettled: true,
+}
+
+/** Time that moves when told, and connections whose other end is the test. */
+class Stage implements Clock, Network {
+  now = 0
+  readonly soons: (() => void)[] = []
+  readonly timers = new Set<{ at: number; run: () => void }>()
+  readonly dialled: Remote[] = []
+
+  wall(): number {
+    return this.now
+  }
+
+  monotonic(): number {
+    return this.now
+  }
+
+  setTimer(delayMs: number, run: () => void): { cancel(): void } {
+    const timer = { at: this.now + delayMs, run }
+    this.timers.add(timer)
+    return { cancel: () => void this.timers.delete(timer) }
+  }
+
+  soon(run: () => void): void {
+    this.soons.push(run)
+  }
+
+  turn(): void {
+    for (const run of this.soons.splice(0)) run()
+  }
+
+  pass(ms: number): void {
+    this.now += ms
+    for (const timer of [...this.timers]) {
+      if (timer.at > this.now) continue
+      this.timers.delete(timer)
+      timer.run()
+    }
+    this.turn()
+  }
+
+  addresses(): [] {
+    return []
+  }
+
+  listen(): Promise<never> {
+    return Promise.reject(new Error('not here'))
+  }
+
+  bindDatagram(): Promise<never> {
+    return Promise.reject(new Error('not here'))
+  }
+
+  connect(remote: Endpoint, _timeoutMs: number, handlers: StreamHandlers): Stream {
+    const stream = new Remote(remote, handlers)
+    this.dialled.push(stream)
+    return stream
+  }
+}
+
+class Remote implements Stream {
+  readonly remote: Endpoint
+  readonly handlers: StreamHandlers
+  readonly bufferedBytes = 0
+  readonly decoder = new FrameDecoder()
+  readonly frames: Frame[] = []
+  writes = 0
+  room = true
+  over = false
+
+  constructor(remote: Endpoint, handlers: StreamHandlers) {
+    this.remote = remote
+    this.handlers = handlers
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.writes += 1
+    this.decoder.push(bytes)
+    for (let body = this.decoder.next(); body !== undefined; body = this.decoder.next()) {
+      const frame = decodeFrame(body)
+      if (frame !== undefined) this.frames.push(frame)
+    }
+    return this.room
+  }
+
+  say(frame: Frame): void {
+    this.handlers.data(encodeFrame(frame))
+  }
+
+  welcome(): void {
+    this.handlers.opened?.()
+    this.say(welcome)
+  }
+
+  get texts(): string[] {
+    return this.frames.flatMap(frame => (frame.kind === 'message' ? [Buffer.from(frame.payload).toString()] : []))
+  }
+
+  end(): void {}
+  destroy(): void {
+    if (this.over) return
+    this.over = true
+    this.handlers.closed('local')
+  }
+  pause(): void {}
+  resume(): void {}
+}
+
+function setUp(options: { queueLimitBytes?: number; dirtyKeyLimit?: number } = {}) {
+  const stage = new Stage()
+  const log: string[] = []
+  const context = {
+    clock: stage,
+    network: stage,
+    frameLimitBytes: 1_000_000,
+    dialTimeoutMs: 3_000,
+    hello: (purpose: Hello['purpose']): Hello => ({ ...hello, purpose }),
+  }
+  const limits = { poolSize: 1, queueLimitBytes: 1_000, queueAgeMs: 2_000, dirtyKeyLimit: 2, ...options }
+  const queue = new MemberQueue(member, context, limits, {
+    ended: (_member, end) => void log.push(`ended ${end}`),
+    control: frame => void log.push(frame.kind),
+    refill: (_member, topic, keys, lost) => void log.push(`refill ${topic} ${[...keys].join()} ${lost}`),
+  })
+  const put = (text: string, key?: string, ack: 0 | 1 | 2 = 0): boolean => {
+    const frame = encodeFrame({ kind: 'message', topic: 't', ack, payload: Buffer.from(text) })
+    const settle = (outcome: string, final: boolean): void => void log.push(`${text} ${outcome} ${final}`)
+    return queue.put({ frame, topic: 't', ack, settle }, key, false)
+  }
+  return { stage, queue, log, put }
+}
+
+test('the first message dials; what is put within a turn leaves as one write after the welcome', t => {
+  const { stage, put } = setUp()
+  put('one')
+  put('two')
+  stage.turn()
+  const remote = stage.dialled[0] as Remote
+  t.deepEqual(
+    remote.frames.map(frame => frame.kind),
+    ['hello'],
+  )
+  remote.welcome()
+  put('three')
+  stage.turn()
+  t.deepEqual(remote.texts, ['one', 'two', 'three'])
+  t.is(remote.writes, 2)
+})
+
+test('a key whose message overflowed stays behind until the queue has drained, then refill names it', t => {
+  const { stage, put, log } = setUp({ queueLimitBytes: 70 })
+  t.true(put('a'.repeat(40), 'k1'))
+  t.false(put('b'.repeat(40), 'k2'))
+  t.false(put('c', 'k2'))
+  t.true(put('d', 'k3'))
+  stage.turn()
+  const remote = stage.dialled[0] as Remote
+  remote.welcome()
+  t.deepEqual(log, ['refill t k2 false'])
+  t.true(put('e', 'k2'))
+  stage.turn()
+  t.deepEqual(remote.texts, ['a'.repeat(40), 'd', 'e'])
+})
+
+test('more overflowing keys than are remembered: refill says lost', t => {
+  const { stage, put, log } = setUp({ queueLimitBytes: 10 })
+  put('first', 'k0')
+  for (let n = 1; n <= 4; n += 1) t.false(put('x', `k${n}`))
+  stage.turn()
+  ;(stage.dialled[0] as Remote).welcome()
+  t.deepEqual(log, ['refill t k1,k2 true'])
+})
+
+test('an old queue takes no more', t => {
+  const { stage, put } = setUp()
+  t.true(put('x'))
+  stage.pass(1_999)
+  t.true(put('x'))
+  stage.pass(2)
+  t.false(put('x'))
+})
+
+test('a broken connection: under way is disappeared, dialled again with back-off, and the loss is told', t => {
+  const { stage, put, log } = setUp()
+  put('x', 'k', 2)
+  stage.turn()
+  const first = stage.dialled[0] as Remote
+  first.welcome()
+  stage.turn()
+  first.handlers.closed('reset')
+  t.deepEqual(log, ['x disappeared true', 'ended reset'])
+  stage.pass(99)
+  t.is(stage.dialled.length, 1)
+  stage.pass(1)
+  t.is(stage.dialled.length, 2)
+  ;(stage.dialled[1] as Remote).handlers.closed('refused')
+  stage.pass(199)
+  t.is(stage.dialled.length, 2)
+  stage.pass(1)
+  ;(stage.dialled[2] as Remote).welcome()
+  t.deepEqual(log.slice(2), ['ended refused', 'refill t  true'])
+})
+
+test('received first, applied later, each told once; acknowledging the unsent closes the connection', t => {
+  const { stage, put, log } = setUp()
+  put('p', undefined, 2)
+  put('q', undefined, 1)
+  stage.turn()
+  const remote = stage.dialled[0] as Remote
+  remote.welcome()
+  remote.say({ kind: 'ack', received: 2, applied: 0, exceptions: [] })
+  remote.say({ kind: 'ack', received: 2, applied: 0, exceptions: [] })
+  remote.say({ kind: 'ack', received: 2, applied: 2, exceptions: [] })
+  t.deepEqual(log, ['p received false', 'q received true', 'p applied true'])
+  remote.say({ kind: 'ack', received: 3, applied: 3, exceptions: [] })
+  t.true(remote.over)
+})
+
+test('closing settles what waits as disappeared', t => {
+  const { queue, put, log } = setUp()
+  put('x', undefined, 2)
+  queue.close(false)
+  t.deepEqual(log, ['x disappeared true'])
+  t.is(queue.queuedBytes, 0)
+})
