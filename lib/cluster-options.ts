@@ -14,7 +14,11 @@ const CHANNEL_RULES: RulesOf<Omit<ChannelOptions, 'interceptors'>> = {
   group: text('tribeline', /^[\w.:/-]{1,128}$/, '1 to 128 letters, digits or ._:/-'),
   membership: {
     service: oneOf('multicast', 'multicast', 'static'),
-    address: text('228.0.0.4', /^2(2[4-9]|3\d)(\.\d{1,3}){3}$/, 'an IPv4 multicast address, 224.0.0.0 to 239.255.255.255'),
+    address: text(
+      '228.0.0.4',
+      /^2(2[4-9]|3\d)(\.\d{1,3}){3}$/,
+      'an IPv4 multicast address, 224.0.0.0 to 239.255.255.255',
+    ),
     port: wholeNumber(45_564, 1, 65_535),
     bind: text('auto', /^(auto|[\d.]{7,15})$/, "'auto' or the IPv4 address of an interface"),
     ttl: wholeNumber(1, 0, 255),

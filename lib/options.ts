@@ -64,16 +64,22 @@ export function custom<T>(fallback: T, expected: string, accepts: (value: unknow
 export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> | undefined, path = ''): Options {
   const values = (given ?? {}) as Record<string, unknown>
   const tree = rules as unknown as RuleTree
-  if (typeof values !== 'object' || Array.isArray(values)) throw new InvalidOptionError(path.slice(0, -1) || 'object', 'an object', given)
+  if (typeof values !== 'object' || Array.isArray(values))
+    throw new InvalidOptionError(path.slice(0, -1) || 'object', 'an object', given)
   for (const name of Object.keys(values)) {
     if (!Object.hasOwn(tree, name)) {
-      throw new InvalidOptionError(path + name, `one of the known names (${Object.keys(tree).join(', ')})`, values[name])
+      throw new InvalidOptionError(
+        path + name,
+        `one of the known names (${Object.keys(tree).join(', ')})`,
+        values[name],
+      )
     }
   }
   const result: Record<string, unknown> = {}
   for (const [name, rule] of Object.entries(tree)) {
     const value = values[name]
-    if (!isRule(rule)) result[name] = resolve<unknown>(rule as RulesOf<unknown>, value as Given<unknown>, `${path}${name}.`)
+    if (!isRule(rule))
+      result[name] = resolve<unknown>(rule as RulesOf<unknown>, value as Given<unknown>, `${path}${name}.`)
     else if (value === undefined) result[name] = rule.fallback
     else if (rule.accepts(value)) result[name] = value
     else throw new InvalidOptionError(path + name, rule.expected, value)

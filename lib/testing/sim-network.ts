@@ -4,7 +4,8 @@ import type {
 import { CALM_LINK, type LinkQuality, SimLink } from './sim-link.js'
 import type { SimHost, SimProcess } from './sim-process.js'
 import type { SimRandom } from './sim-random.js'
-import { SimStream, type StreamContext, type StreamLimits } from './sim-stream.js'
+import { SimStream } from './sim-stream.js'
+import type { StreamContext, StreamLimits } from './sim-stream-context.js'
 import type { Simulator } from './simulator.js'
 
 /** How a simulated network is set up; everything has a default. */

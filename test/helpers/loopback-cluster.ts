@@ -27,8 +27,3 @@ export async function until(holds: () => boolean, withinMs = 10_000): Promise<vo
     await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
-
-/** Resolves with the next event of this name. */
-export function next<T>(emitter: { once(event: never, listener: (...args: never[]) => void): unknown }, event: string): Promise<T> {
-  return new Promise(resolve => emitter.once(event as never, ((value: T) => resolve(value)) as never))
-}

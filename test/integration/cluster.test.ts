@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
 import test from 'ava'
+import sinon from 'sinon'
 import { createCluster, InvalidOptionError, ListenError } from '../../lib/index.js'
 import { loopbackGroup, until } from '../helpers/loopback-cluster.js'
 
@@ -28,7 +29,10 @@ test('a restarted member has everything when it has joined, and no ghost of it r
   a.channel.destroy()
   const again = await join('a', { receiver: { port } })
   t.is(again.channel.local.port, port)
-  t.deepEqual(ids.map(id => again.sessions.find(id)?.get('n')), ids.map((_, i) => i))
+  t.deepEqual(
+    ids.map(id => again.sessions.find(id)?.get('n')),
+    ids.map((_, i) => i),
+  )
   await until(() => b.members.length === 1 && b.members[0]?.id === again.channel.local.id)
 })
 
@@ -69,6 +73,31 @@ test('a session ended on one member is gone on all, whatever another writes at t
   t.is(b.sessions.find(session.id), undefined)
 })
 
+test('listeners are told what happened, and whether it happened here', async t => {
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a'), join('b')])
+  const here = sinon.spy()
+  const there = sinon.spy()
+  for (const event of ['created', 'changed', 'idChanged', 'destroyed'] as const) {
+    a.sessions.on(event, ({ cause, ...rest }) => here(event, cause, 'reason' in rest ? rest.reason : undefined))
+    b.sessions.on(event, ({ cause, ...rest }) => there(event, cause, 'reason' in rest ? rest.reason : undefined))
+  }
+  const session = a.sessions.create({ attributes: [['n', 1]] })
+  session.set('n', 2)
+  a.sessions.commit(session)
+  session.changeId()
+  a.sessions.invalidate(session)
+  await until(() => there.callCount === 4)
+  const told = (cause: string): unknown[][] => [
+    ['created', cause, undefined],
+    ['changed', cause, undefined],
+    ['idChanged', cause, undefined],
+    ['destroyed', cause, 'invalidated'],
+  ]
+  t.deepEqual(here.args, told('local'))
+  t.deepEqual(there.args, told('remote'))
+})
+
 test('members find each other by a list, without multicast', async t => {
   const join = loopbackGroup(t)
   const a = await join('a', { membership: { service: 'static', members: [] } })
@@ -93,7 +122,10 @@ test('a member of another group is not let in', async t => {
 })
 
 test('wrong options name themselves', async t => {
-  await t.throwsAsync(createCluster({ name: 'a b' }), { instanceOf: InvalidOptionError, message: /^Option name must be/ })
+  await t.throwsAsync(createCluster({ name: 'a b' }), {
+    instanceOf: InvalidOptionError,
+    message: /^Option name must be/,
+  })
   await t.throwsAsync(createCluster({ membership: { dropTime: 600, frequency: 500 } }), {
     message: 'Option membership.dropTime must be at least twice membership.frequency (500); got 600',
   })

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { ALL_RULES, type ReplicationRules } from '../../lib/replication/replication-rules.js'
 import { EXPECTED_MARKS } from './marks.js'
-import { runSeed, type SeedResult, type StackName } from './run-seed.js'
+import { runSeed, type SeedResult } from './run-seed.js'
+import type { StackName } from './sim-node.js'
 
 const RULES = Object.keys(ALL_RULES) as (keyof ReplicationRules)[]
 const REPLAY_EVERY = 50
@@ -108,7 +109,7 @@ function add(result: SeedResult): void {
 
 function report(): void {
   const seconds = (performance.now() - startedMs) / 1_000
-  const missing = EXPECTED_MARKS.filter(mark => !totals.marks.has(mark))
+  const missing = EXPECTED_MARKS[stack].filter(mark => !totals.marks.has(mark))
   const heal = [...totals.healMs].sort((a, b) => a - b)
   const figures = {
     seeds: totals.seeds,
@@ -122,7 +123,7 @@ function report(): void {
     operations: sorted(totals.operations),
     violations: sorted(totals.violations),
     healMs: { p50: heal[heal.length >> 1], p99: heal[Math.floor(heal.length * 0.99)], max: heal.at(-1) },
-    marksHit: `${EXPECTED_MARKS.length - missing.length}/${EXPECTED_MARKS.length}`,
+    marksHit: `${EXPECTED_MARKS[stack].length - missing.length}/${EXPECTED_MARKS[stack].length}`,
     marksMissing: missing,
     marks: sorted(totals.marks),
     determinismMismatches: totals.mismatches,

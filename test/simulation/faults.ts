@@ -9,6 +9,7 @@ export const FAULT_KINDS = [
 ] as const
 
 const CLOCK_OFFSET_MS = 3_000
+const USE_GAP_MS = 1_000
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
@@ -24,6 +25,7 @@ export class Faults {
   readonly #random: SimRandom
   readonly #names: readonly string[]
   readonly #everyMs: number
+  readonly #pausedAtMs = new Map<string, number>()
   #running = false
 
   constructor(world: World, random: SimRandom, names: readonly string[], allowed: readonly FaultKind[] = FAULT_KINDS) {
@@ -64,7 +66,7 @@ export class Faults {
     cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: 5, loss: 0, duplication: 0, reordering: 0 })
     cluster.heal()
     for (const name of this.#names) {
-      cluster.resume(name)
+      this.#resume(name)
       if (cluster.member(name).state === 'dead') this.#boot(name)
     }
     this.#world.disturbed()
@@ -120,9 +122,22 @@ export class Faults {
       const name = this.#random.pick(this.#names)
       if (cluster.member(name).state !== 'running') return
       cluster.pause(name)
-      this.#after(this.#random.chance(0.7) ? this.#random.between(100, 3_000) : this.#random.between(3_000, 12_000), () => cluster.resume(name))
+      this.#pausedAtMs.set(name, this.#world.now)
+      const forMs = this.#random.chance(0.7) ? this.#random.between(100, 3_000) : this.#random.between(3_000, 12_000)
+      this.#after(forMs, () => this.#resume(name))
     },
     'clock jump': () => this.#world.cluster.jumpWallClock(this.#random.pick(this.#names), this.#random.between(-3_600_000, 3_600_000)),
+  }
+
+  /** Whoever stood still used nothing meanwhile: what it had in use may rightly expire. */
+  #resume(name: string): void {
+    const { cluster, pins, now } = this.#world
+    const pausedAtMs = this.#pausedAtMs.get(name)
+    if (pausedAtMs === undefined) return
+    this.#pausedAtMs.delete(name)
+    const id = cluster.member(name).node?.id
+    if (now - pausedAtMs > USE_GAP_MS) for (const [key, user] of [...pins]) if (user === id) pins.delete(key)
+    cluster.resume(name)
   }
 
   #crash(powerLoss: boolean): void {

@@ -17,7 +17,7 @@ import { Faults } from './faults.js'
 import { markCounters } from './marks.js'
 import { channelStack } from './channel-stack.js'
 import { replicaStack } from './replica-stack.js'
-import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
+import type { NodeSetup, NodeStack, SimNode, StackName } from './sim-node.js'
 import { type Checker, Violation, World } from './world.js'
 import { Workload } from './workload.js'
 
@@ -43,9 +43,6 @@ const SAMPLE_MS = 500
 const HEAL_LIMIT_MS = 30_000
 /** Longest maxInactive of the workload, slack, the wait of every rank, and rounds that are repeated. */
 const IDLE_LIMIT_MS = 60_000
-
-/** What the members of a run consist of: all of it, or the replica alone on bare links. */
-export type StackName = 'channel' | 'replica'
 
 /** Runs one seed to its end or its first violation. `broken`: replication rules switched off. */
 export async function runSeed(seed: number, stack: StackName, broken: Partial<ReplicationRules> = {}): Promise<SeedResult> {

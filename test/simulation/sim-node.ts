@@ -3,6 +3,7 @@ import type { Replica } from '../../lib/replication/replica.js'
 import type { RecordChange } from '../../lib/replication/replica-contract.js'
 import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
 import type { Launch } from '../../lib/testing/sim-cluster.js'
+import type { SimRandom } from '../../lib/testing/sim-random.js'
 
 /** One member's stack as the campaign and its checkers see it. */
 export interface SimNode {
@@ -20,7 +21,7 @@ export interface NodeSetup {
   readonly messages: MessageFaults
   readonly changed: (node: SimNode, change: RecordChange) => void
   readonly mark: (name: string, times?: number) => void
-  readonly random: import('../../lib/testing/sim-random.js').SimRandom
+  readonly random: SimRandom
 }
 
 /** Faults between topic and network. */
@@ -33,3 +34,6 @@ export interface MessageFaults {
 
 /** A way of building a node: over the real channel, or straight over simulated links. */
 export type NodeStack = (launch: Launch, setup: NodeSetup) => SimNode | Promise<SimNode>
+
+/** What the members of a run consist of: all of it, or the replica alone on bare links. */
+export type StackName = 'channel' | 'replica'

@@ -23,7 +23,11 @@ test('what is not given gets its default, and the result is frozen', t => {
 const refused: readonly [string, unknown, RegExp][] = [
   ['an unknown name', { prot: 1 }, /^Option prot must be one of the known names \(name, receiver, ack\); got 1$/],
   ['a nested unknown name', { receiver: { prt: 1 } }, /^Option receiver\.prt must be one of the known names/],
-  ['a number out of range', { receiver: { port: 70_000 } }, /^Option receiver\.port must be a whole number from 0 to 65535; got 70000$/],
+  [
+    'a number out of range',
+    { receiver: { port: 70_000 } },
+    /^Option receiver\.port must be a whole number from 0 to 65535; got 70000$/,
+  ],
   ['a number as text', { receiver: { port: '4000' } }, /got "4000"$/],
   ['not a number', { receiver: { port: Number.NaN } }, /got NaN$/],
   ['a value outside the list', { ack: 'all' }, /^Option ack must be one of 'none', 'received', 'applied'; got "all"$/],
