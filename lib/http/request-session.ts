@@ -23,6 +23,7 @@ export interface RequestSessionMethods {
  * Names of the methods and of `id`, `isNew` … always mean those; an attribute of such a name needs `get` and `set`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: an application's attributes have the application's types.
+/** What `req.session` is: the session of the client, read and written without waiting. */
 export type RequestSession = Session & RequestSessionMethods & { [name: string]: any }
 
 const SESSION_NAMES: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(Session.prototype))

@@ -18,6 +18,7 @@ export function writeId(writer: Writer, field: number, id: MemberId): void {
   writer.uint32((field << 3) | 2).bytes(Buffer.from(id, 'hex'))
 }
 
+/** Reads a member id; 16 bytes, or a ProtocolError. */
 export function readId(reader: FieldReader): MemberId {
   const bytes = reader.bytes(ID_BYTES)
   if (bytes.length === 0) return ''
@@ -25,6 +26,7 @@ export function readId(reader: FieldReader): MemberId {
   return Buffer.from(bytes.buffer, bytes.byteOffset, ID_BYTES).toString('hex')
 }
 
+/** Writes an unsigned number, unless it is 0, the default. */
 export function writeUint(writer: Writer, field: number, value: number): void {
   if (value !== 0) writer.uint32(field << 3).uint64(value)
 }
@@ -38,6 +40,7 @@ export function writeKey(writer: Writer, field: number, key: RecordKey): void {
   writer.ldelim()
 }
 
+/** Reads a record key, written as the dot of its creation. */
 export function readKey(reader: FieldReader): RecordKey {
   const end = reader.nested()
   let origin = ''
@@ -50,6 +53,7 @@ export function readKey(reader: FieldReader): RecordKey {
   return checkedKey(origin, seq)
 }
 
+/** The origin and number of a record key that came from a caller. */
 export function checkedKey(origin: MemberId, seq: number): RecordKey {
   if (origin === '' || seq === 0) throw new ProtocolError('A record key is incomplete')
   return `${origin}#${seq}`
@@ -67,6 +71,7 @@ export function writeStamp(
   writer.ldelim()
 }
 
+/** Reads a stamp and checks its range. */
 export function readStamp(reader: FieldReader): AccessStamp & { readonly seq: number } {
   const end = reader.nested()
   let origin = ''
@@ -84,6 +89,7 @@ export function readStamp(reader: FieldReader): AccessStamp & { readonly seq: nu
   return { wallMs, counter, origin, seq }
 }
 
+/** Reads when and by whom a record was last used. */
 export function readAccess(reader: FieldReader): AccessStamp {
   const { wallMs, counter, origin } = readStamp(reader)
   return { wallMs, counter, origin }
@@ -105,6 +111,7 @@ export function writeDots(
   writer.ldelim()
 }
 
+/** Reads a list of dots, bounded. */
 export function readDots(reader: FieldReader, rangesMax: number): DigestEntry {
   const end = reader.nested()
   let origin = ''
@@ -141,10 +148,12 @@ export function addDigestEntry(entries: DigestEntry[], reader: FieldReader): voi
   entries.push(readDots(reader, SEEN_RANGES_MAX))
 }
 
+/** A digest in the order in which equal digests have equal bytes. */
 export function canonicalDigest(entries: readonly DigestEntry[]): Digest {
   return SeenSet.from(entries).digest()
 }
 
+/** Reads the numbers wanted of each origin, bounded. */
 export function readMissing(reader: FieldReader): MissingDots {
   const { origin, ranges } = readDots(reader, MISSING_RANGES_MAX)
   return { origin, ranges }

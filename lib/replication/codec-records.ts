@@ -38,6 +38,7 @@ export function writeDelta(writer: Writer, field: number, delta: Delta): void {
   writer.ldelim()
 }
 
+/** Reads one delta. */
 export function readDelta(reader: FieldReader): Delta {
   const end = reader.nested()
   let kind = 0
@@ -108,6 +109,7 @@ export function writeRecord(writer: Writer, field: number, record: RecordSnapsho
   writer.ldelim()
 }
 
+/** Reads one whole record. */
 export function readRecord(reader: FieldReader): RecordSnapshot {
   const end = reader.nested()
   let key = ''
@@ -140,6 +142,7 @@ export function readRecord(reader: FieldReader): RecordSnapshot {
   return { key, attributes, context, access, ageMs }
 }
 
+/** Writes the tombstone of a record. */
 export function writeTombstone(writer: Writer, field: number, key: RecordKey, { dot, limit }: Tombstone): void {
   writer.uint32((field << 3) | 2).fork()
   writeKey(writer, 1, key)
@@ -148,6 +151,7 @@ export function writeTombstone(writer: Writer, field: number, key: RecordKey, { 
   writer.ldelim()
 }
 
+/** Reads the tombstone of a record. */
 export function readTombstone(reader: FieldReader): [RecordKey, Tombstone] {
   const end = reader.nested()
   let key = ''

@@ -36,6 +36,7 @@ export interface RecordSnapshot {
   readonly ageMs: number
 }
 
+/** The writes of a delta that has none. */
 export const NO_WRITES: AttributeWrites = new Map()
 
 /** Roughly what a delta costs in memory and on the wire, in bytes. */

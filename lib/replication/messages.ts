@@ -89,4 +89,5 @@ export type ReplicationMessage =
       readonly last: boolean
     }
 
+/** Names of the messages members of a scope exchange. */
 export type MessageKind = ReplicationMessage['kind']

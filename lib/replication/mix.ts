@@ -6,6 +6,7 @@ export interface Hash64 {
   readonly low: number
 }
 
+/** The hash of nothing. */
 export const ZERO_HASH: Hash64 = { high: 0, low: 0 }
 
 /** 32-bit hash of a text: multiply and rotate per character, murmur3's finaliser at the end. */
@@ -35,10 +36,12 @@ export function presenceMix(key: string): Hash64 {
   return { high: hashText(key, 0x7feb352d) >>> 0, low: hashText(key, 0x68bc21eb) >>> 0 }
 }
 
+/** Adds to a hash what is not in it, or takes out what is. */
 export function xor(a: Hash64, b: Hash64): Hash64 {
   return { high: (a.high ^ b.high) >>> 0, low: (a.low ^ b.low) >>> 0 }
 }
 
+/** Whether two hashes are equal. */
 export function sameHash(a: Hash64, b: Hash64): boolean {
   return a.high === b.high && a.low === b.low
 }

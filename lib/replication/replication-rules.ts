@@ -29,6 +29,7 @@ export interface ReplicationRules {
   readonly ackAfterMerge: boolean
 }
 
+/** Every rule kept, as it must be outside of tests. */
 export const ALL_RULES: ReplicationRules = {
   claimV0Last: true,
   checkDeps: true,

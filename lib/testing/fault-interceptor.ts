@@ -18,7 +18,9 @@ const DELAY_MAX_MS = 100
 
 /** An interceptor that loses, repeats and holds back messages, by the simulation's own lots. */
 export function faultInterceptor(
-  faults: ChannelFaults, random: SimRandom, mark: (name: string) => void = () => {},
+  faults: ChannelFaults,
+  random: SimRandom,
+  mark: (name: string) => void = () => {},
 ): Interceptor {
   let context: InterceptorContext | undefined
   return {

@@ -131,7 +131,10 @@ export class SimCluster<Node> {
   /** Starts members and runs until all have been launched. */
   async started(...names: readonly string[]): Promise<Node[]> {
     const lives = names.map(name => this.start(name))
-    await this.sim.runUntil(() => lives.every(life => life.node !== undefined), { within: 60_000, what: 'members start' })
+    await this.sim.runUntil(() => lives.every(life => life.node !== undefined), {
+      within: 60_000,
+      what: 'members start',
+    })
     return names.map(name => this.node(name))
   }
 
@@ -160,12 +163,18 @@ export class SimCluster<Node> {
 
   /** Cuts one way only. */
   cut(from: readonly string[], to: readonly string[]): void {
-    this.network.cut(from.map(name => this.host(name)), to.map(name => this.host(name)))
+    this.network.cut(
+      from.map(name => this.host(name)),
+      to.map(name => this.host(name)),
+    )
   }
 
   /** Undoes `cut`. */
   restore(from: readonly string[], to: readonly string[]): void {
-    this.network.restore(from.map(name => this.host(name)), to.map(name => this.host(name)))
+    this.network.restore(
+      from.map(name => this.host(name)),
+      to.map(name => this.host(name)),
+    )
   }
 
   /** Restores every link. */

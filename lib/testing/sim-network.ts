@@ -1,5 +1,12 @@
 import type {
-  DatagramHandlers, DatagramOptions, DatagramSocket, Endpoint, Listener, Network, Stream, StreamHandlers,
+  DatagramHandlers,
+  DatagramOptions,
+  DatagramSocket,
+  Endpoint,
+  Listener,
+  Network,
+  Stream,
+  StreamHandlers,
 } from '../runtime/runtime.js'
 import { CALM_LINK, type LinkQuality, SimLink } from './sim-link.js'
 import type { SimHost, SimProcess } from './sim-process.js'
@@ -15,7 +22,10 @@ export interface SimNetworkOptions {
 }
 
 const STREAM_LIMITS: StreamLimits = {
-  highWaterBytes: 65_536, windowBytes: 262_144, stallTimeoutMs: 20_000, splitting: 0.05,
+  highWaterBytes: 65_536,
+  windowBytes: 262_144,
+  stallTimeoutMs: 20_000,
+  splitting: 0.05,
 }
 const DATAGRAM_LIMIT_BYTES = 65_507
 /** Datagrams a system keeps for a process that does not read. */
@@ -54,7 +64,11 @@ export interface SimNetworkStats {
  */
 export class SimNetwork {
   readonly stats: SimNetworkStats = {
-    datagrams: 0, datagramsLost: 0, datagramsDuplicated: 0, datagramsReordered: 0, connects: 0,
+    datagrams: 0,
+    datagramsLost: 0,
+    datagramsDuplicated: 0,
+    datagramsReordered: 0,
+    connects: 0,
   }
   readonly #sim: Simulator
   readonly #random: SimRandom
@@ -179,10 +193,19 @@ export class SimNetwork {
     let connected = false
     const attempt = (): void => {
       if (connected || stream.closed || process.state === 'dead') return
-      this.#dial(stream, process, address, endpoint.port, () => (connected = true), () => finish('refused'))
+      this.#dial(
+        stream,
+        process,
+        address,
+        endpoint.port,
+        () => (connected = true),
+        () => finish('refused'),
+      )
     }
     if (!this.#hosts.has(address)) this.#sim.schedule(1, 'unreachable', process.host.name, () => finish('unreachable'))
-    else for (const delayMs of SYN_RETRIES_MS) if (delayMs < timeoutMs) this.#sim.schedule(delayMs, 'syn', process.host.name, attempt)
+    else
+      for (const delayMs of SYN_RETRIES_MS)
+        if (delayMs < timeoutMs) this.#sim.schedule(delayMs, 'syn', process.host.name, attempt)
     this.#sim.schedule(timeoutMs, 'connect timeout', process.host.name, () => finish('timeout'))
     return stream
   }
@@ -223,11 +246,16 @@ export class SimNetwork {
     })
   }
 
-  async #bindDatagram(process: SimProcess, options: DatagramOptions, handlers: DatagramHandlers): Promise<DatagramSocket> {
+  async #bindDatagram(
+    process: SimProcess,
+    options: DatagramOptions,
+    handlers: DatagramHandlers,
+  ): Promise<DatagramSocket> {
     const own = process.host.address
     const { multicast } = options
     const bind = multicast?.bind
-    if (bind !== undefined && !isLocal(bind, own)) throw systemError('EADDRNOTAVAIL', 'addMembership', { host: bind, port: options.port })
+    if (bind !== undefined && !isLocal(bind, own))
+      throw systemError('EADDRNOTAVAIL', 'addMembership', { host: bind, port: options.port })
     const port = options.port === 0 ? this.#nextPort(own) : options.port
     const name = `${own}:${port}`
     const bound = this.#datagrams.get(name) ?? []
@@ -240,7 +268,10 @@ export class SimNetwork {
     let open = true
     const close = (): void => {
       open = false
-      this.#datagrams.set(name, (this.#datagrams.get(name) ?? []).filter(other => other !== socket))
+      this.#datagrams.set(
+        name,
+        (this.#datagrams.get(name) ?? []).filter(other => other !== socket),
+      )
     }
     process.atDeath(close)
     return {
@@ -263,7 +294,14 @@ export class SimNetwork {
     }
   }
 
-  #carry(socket: BoundDatagram, own: string, address: string, to: Endpoint, bytes: Uint8Array, loopback: boolean): void {
+  #carry(
+    socket: BoundDatagram,
+    own: string,
+    address: string,
+    to: Endpoint,
+    bytes: Uint8Array,
+    loopback: boolean,
+  ): void {
     const link = this.link(own, address)
     const { quality } = link
     const random = this.#random
@@ -299,7 +337,8 @@ export class SimNetwork {
       socket.waiting++
       socket.process.enter(() => {
         socket.waiting--
-        if (this.#datagrams.get(`${address}:${to.port}`)?.includes(socket) === true) socket.handlers.message(bytes, from)
+        if (this.#datagrams.get(`${address}:${to.port}`)?.includes(socket) === true)
+          socket.handlers.message(bytes, from)
       })
     }
   }

@@ -3,7 +3,10 @@ import type { SimLink } from './sim-link.js'
 import type { SimProcess } from './sim-process.js'
 import type { StreamContext } from './sim-stream-context.js'
 
-type Content = { readonly kind: 'data'; readonly bytes: Uint8Array } | { readonly kind: 'fin' } | { readonly kind: 'reset' }
+type Content =
+  | { readonly kind: 'data'; readonly bytes: Uint8Array }
+  | { readonly kind: 'fin' }
+  | { readonly kind: 'reset' }
 
 /** A numbered piece of one direction. */
 interface Segment {
@@ -209,11 +212,16 @@ export class SimStream implements Stream {
   }
 
   #startStallTimer(): void {
-    this.#stallTimer ??= this.#context.sim.schedule(this.#context.limits.stallTimeoutMs, 'stall', this.remote.host, () => {
-      this.#stallTimer = undefined
-      this.break('timeout')
-      this.#forget()
-    })
+    this.#stallTimer ??= this.#context.sim.schedule(
+      this.#context.limits.stallTimeoutMs,
+      'stall',
+      this.remote.host,
+      () => {
+        this.#stallTimer = undefined
+        this.break('timeout')
+        this.#forget()
+      },
+    )
   }
 
   #stopStallTimer(): void {

@@ -94,10 +94,15 @@ export class Simulator {
    * @returns the virtual milliseconds it took
    * @throws {Error} when it does not within `within` milliseconds
    */
-  async runUntil(predicate: () => boolean, options: { readonly within: number; readonly what?: string }): Promise<number> {
+  async runUntil(
+    predicate: () => boolean,
+    options: { readonly within: number; readonly what?: string },
+  ): Promise<number> {
     const startMs = this.#nowMs
     if (await this.#runTo(startMs + options.within, predicate)) return this.#nowMs - startMs
-    throw new Error(`Not within ${options.within} ms of virtual time: ${options.what ?? predicate.toString().slice(0, 120)} (seed ${this.seed})`)
+    throw new Error(
+      `Not within ${options.within} ms of virtual time: ${options.what ?? predicate.toString().slice(0, 120)} (seed ${this.seed})`,
+    )
   }
 
   /** Lets promises settle without moving time. */
@@ -133,7 +138,8 @@ export class Simulator {
       this.#heap.pop()
       const run = event.run
       if (run === undefined) continue
-      if (budget-- <= 0) throw new Error(`Livelock at ${this.#nowMs} ms in ${event.kind} of ${event.node} (seed ${this.seed})`)
+      if (budget-- <= 0)
+        throw new Error(`Livelock at ${this.#nowMs} ms in ${event.kind} of ${event.node} (seed ${this.seed})`)
       event.run = undefined
       this.#events++
       this.#addToTrace(event)

@@ -6,7 +6,10 @@ import type { Frame, Hello, RefusalReason, Welcome } from '../wire/messages.js'
 /** What the ChannelReceiver asks of and tells to the coordinator. */
 export interface ReceiverHandlers {
   /** Judges a dialler; the answer is written and, after a refusal, the connection closed. */
-  hello(hello: Hello, from: Endpoint): Welcome | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly detail: string }
+  hello(
+    hello: Hello,
+    from: Endpoint,
+  ): Welcome | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly detail: string }
   /** A message of a member that has been welcomed. Its outcome is what the acknowledgement says. */
   message(topic: string, payload: Uint8Array, from: Member): DeliveryOutcome
   /** heartbeat, goodbye. Echoes are answered by the receiver itself. */

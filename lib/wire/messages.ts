@@ -50,8 +50,10 @@ export interface Welcome {
   readonly known: readonly { readonly member: Member; readonly absent: boolean }[]
 }
 
+/** Why a handshake was turned down. */
 export type RefusalReason = 'group' | 'protocol' | 'clock' | 'self' | 'stopping' | 'superseded' | 'limit'
 
+/** Everything that travels over a connection. */
 export type Frame =
   | Hello
   | Welcome

@@ -20,9 +20,11 @@ export function networkConformance(name: string, make: () => NetworkUnderTest | 
   const check = (title: string, run: (net: Bench, t: import('ava').ExecutionContext) => Promise<void>): void => {
     test(`${name}: ${title}`, async t => {
       const under = await make()
+      const bench = new Bench(under)
       try {
-        await run(new Bench(under), t)
+        await run(bench, t)
       } finally {
+        bench.close()
         under.dispose?.()
       }
     })
@@ -230,9 +232,15 @@ class Peer {
 
 class Bench {
   readonly under: NetworkUnderTest
+  readonly #listeners: Listener[] = []
 
   constructor(under: NetworkUnderTest) {
     this.under = under
+  }
+
+  /** A listening socket keeps the process alive. */
+  close(): void {
+    for (const listener of this.#listeners) listener.close()
   }
 
   get a(): Runtime {
@@ -288,6 +296,7 @@ class Bench {
         }
       }),
     )
+    this.#listeners.push(listener)
     const client = new Peer()
     client.stream = this.a.network.connect(listener.endpoint, 5_000, {
       opened: () => void (client.opened += 1),

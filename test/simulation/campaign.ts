@@ -42,12 +42,23 @@ const { values } = parseArgs({
 })
 
 // Mutants break the replica, which alone costs little; everything else is run on the whole stack.
-const stack: StackName = (values.stack ?? (values.mutants ? 'replica' : 'channel')) === 'replica' ? 'replica' : 'channel'
+const stack: StackName =
+  (values.stack ?? (values.mutants ? 'replica' : 'channel')) === 'replica' ? 'replica' : 'channel'
 const first = Number(values.seed)
 const broken: Partial<ReplicationRules> = values.rule === undefined ? {} : { [values.rule]: false }
 const totals: Totals = {
-  seeds: 0, virtualMs: 0, events: 0, lives: 0, expired: 0, ackedChecked: 0, mismatches: 0, faults: new Map(),
-  operations: new Map(), marks: new Map(), violations: new Map(), healMs: [],
+  seeds: 0,
+  virtualMs: 0,
+  events: 0,
+  lives: 0,
+  expired: 0,
+  ackedChecked: 0,
+  mismatches: 0,
+  faults: new Map(),
+  operations: new Map(),
+  marks: new Map(),
+  violations: new Map(),
+  healMs: [],
 }
 const startedMs = performance.now()
 let failed = 0
@@ -59,7 +70,8 @@ process.exitCode = failed > 0 ? 1 : 0
 
 async function runAll(): Promise<void> {
   const endMs = values.hours === undefined ? undefined : startedMs + Number(values.hours) * 3_600_000
-  const more = (count: number): boolean => (endMs === undefined ? count < Number(values.seeds) : performance.now() < endMs)
+  const more = (count: number): boolean =>
+    endMs === undefined ? count < Number(values.seeds) : performance.now() < endMs
   for (let i = 0; more(i); i++) {
     const seed = first + i
     const result = await runSeed(seed, stack, broken)
@@ -104,7 +116,9 @@ function add(result: SeedResult): void {
   failed++
   const { invariant, detail } = result.violation
   totals.violations.set(invariant, (totals.violations.get(invariant) ?? 0) + 1)
-  console.log(`seed ${result.seed}: ${detail}\n  with ${result.settings}, faults ${[...result.faults.keys()].join(', ')}\n  replay: npm run sim -- --seed ${result.seed} --seeds 1${stack === 'channel' ? '' : ` --stack ${stack}`}`)
+  console.log(
+    `seed ${result.seed}: ${detail}\n  with ${result.settings}, faults ${[...result.faults.keys()].join(', ')}\n  replay: npm run sim -- --seed ${result.seed} --seeds 1${stack === 'channel' ? '' : ` --stack ${stack}`}`,
+  )
 }
 
 function report(): void {
@@ -127,11 +141,15 @@ function report(): void {
     marksMissing: missing,
     marks: sorted(totals.marks),
     determinismMismatches: totals.mismatches,
-    mutants: values.mutants ? `${mutants.filter(({ killedBy }) => killedBy !== undefined).length}/${mutants.length}` : undefined,
+    mutants: values.mutants
+      ? `${mutants.filter(({ killedBy }) => killedBy !== undefined).length}/${mutants.length}`
+      : undefined,
   }
-  for (const [name, value] of Object.entries(figures)) if (value !== undefined) console.log(`${name}: ${typeof value === 'object' ? JSON.stringify(value) : value}`)
+  for (const [name, value] of Object.entries(figures))
+    if (value !== undefined) console.log(`${name}: ${typeof value === 'object' ? JSON.stringify(value) : value}`)
   const passed = (values.mutants ? mutants.length : totals.seeds) - failed
-  if (values.json) console.log(JSON.stringify({ ...figures, mutants: values.mutants ? mutants : undefined, passed, failed }))
+  if (values.json)
+    console.log(JSON.stringify({ ...figures, mutants: values.mutants ? mutants : undefined, passed, failed }))
   console.log(`${passed} passed, ${failed} failed`)
 }
 

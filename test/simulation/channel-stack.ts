@@ -11,7 +11,12 @@ import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
 export function channelStack(): NodeStack {
   return async (launch, setup) => {
     const interceptor = faultInterceptor(setup.messages, setup.random, setup.mark)
-    const channel = createChannel({ name: launch.name, group: 'sim', runtime: launch.runtime, interceptors: [interceptor] })
+    const channel = createChannel({
+      name: launch.name,
+      group: 'sim',
+      runtime: launch.runtime,
+      interceptors: [interceptor],
+    })
     channel.on('memberDisappeared', (_member, reason) => setup.mark(`member ${reason}`))
     channel.on('clockDivergence', () => setup.mark('clock divergence'))
     await channel.start()

@@ -4,8 +4,21 @@ import type { World } from './world.js'
 
 /** All kinds of faults a seed may draw. */
 export const FAULT_KINDS = [
-  'drop', 'duplicate', 'reorder', 'delay', 'full queue', 'partition', 'one-way partition', 'partial partition',
-  'swizzle-clog', 'crash', 'power loss', 'pause', 'clock offset', 'clock jump', 'isolation',
+  'drop',
+  'duplicate',
+  'reorder',
+  'delay',
+  'full queue',
+  'partition',
+  'one-way partition',
+  'partial partition',
+  'swizzle-clog',
+  'crash',
+  'power loss',
+  'pause',
+  'clock offset',
+  'clock jump',
+  'isolation',
 ] as const
 
 const CLOCK_OFFSET_MS = 3_000
@@ -35,7 +48,11 @@ export class Faults {
     const share = random.fraction()
     this.kinds = new Set(allowed.filter(() => random.chance(0.2 + 0.6 * share)))
     this.#everyMs = random.between(300, 3_000)
-    if (this.kinds.has('clock offset')) for (const name of names) this.#once('clock offset', () => world.cluster.jumpWallClock(name, random.between(-CLOCK_OFFSET_MS, CLOCK_OFFSET_MS)))
+    if (this.kinds.has('clock offset'))
+      for (const name of names)
+        this.#once('clock offset', () =>
+          world.cluster.jumpWallClock(name, random.between(-CLOCK_OFFSET_MS, CLOCK_OFFSET_MS)),
+        )
     world.cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: random.between(1, 30) })
   }
 
@@ -54,7 +71,11 @@ export class Faults {
     messages.fullQueue = strength('full queue', 0.1)
     const slow = strength('delay', 1)
     if (slow > 0) this.#world.cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: Math.ceil(slow * 200) })
-    this.#world.cluster.network.setQuality({ loss: messages.drop, duplication: messages.duplicate, reordering: messages.delay })
+    this.#world.cluster.network.setQuality({
+      loss: messages.drop,
+      duplication: messages.duplicate,
+      reordering: messages.delay,
+    })
     this.#next()
   }
 
@@ -93,7 +114,11 @@ export class Faults {
     },
     'one-way partition': () => {
       const side = this.#names.filter(() => this.#random.chance(0.5))
-      this.#cutFor(side, this.#names.filter(name => !side.includes(name)), false)
+      this.#cutFor(
+        side,
+        this.#names.filter(name => !side.includes(name)),
+        false,
+      )
     },
     'partial partition': () => {
       const [a = '', b = ''] = this.#random.shuffle(this.#names)
@@ -107,7 +132,8 @@ export class Faults {
       const chosen = this.#random.shuffle(this.#names).slice(0, this.#random.between(1, this.#names.length))
       const rest = (name: string): string[] => this.#names.filter(other => other !== name)
       let atMs = 0
-      for (const name of chosen) this.#after((atMs += this.#random.between(50, 500)), () => this.#world.cluster.partition([name], rest(name)))
+      for (const name of chosen)
+        this.#after((atMs += this.#random.between(50, 500)), () => this.#world.cluster.partition([name], rest(name)))
       for (const name of this.#random.shuffle(chosen)) {
         this.#after((atMs += this.#random.between(50, 1_000)), () => {
           this.#world.cluster.restore([name], rest(name))
@@ -126,7 +152,8 @@ export class Faults {
       const forMs = this.#random.chance(0.7) ? this.#random.between(100, 3_000) : this.#random.between(3_000, 12_000)
       this.#after(forMs, () => this.#resume(name))
     },
-    'clock jump': () => this.#world.cluster.jumpWallClock(this.#random.pick(this.#names), this.#random.between(-3_600_000, 3_600_000)),
+    'clock jump': () =>
+      this.#world.cluster.jumpWallClock(this.#random.pick(this.#names), this.#random.between(-3_600_000, 3_600_000)),
   }
 
   /** Whoever stood still used nothing meanwhile: what it had in use may rightly expire. */

@@ -30,14 +30,22 @@ const COUNTED: { readonly [name in keyof ReplicaStats]?: string } = {
 const RARE = new Set(['delta stamped too far ahead', 'dot without room for its range', 'fetch refused at its limit'])
 const EVERYWHERE = [
   ...Object.values(COUNTED).filter(mark => !RARE.has(mark)),
-  'receipt met', 'receipt short', 'receipt unknown', 'message dropped by a full queue',
+  'receipt met',
+  'receipt short',
+  'receipt unknown',
+  'message dropped by a full queue',
 ]
 
 /** Marks that every long campaign meets; one that never fires is a hole in the workload or the faults. */
 export const EXPECTED_MARKS: { readonly [stack in StackName]: readonly string[] } = {
   replica: [...EVERYWHERE, 'member disappeared', 'restart superseded an earlier life', 'refill after overflow'],
   channel: [
-    ...EVERYWHERE, 'member dead', 'member superseded', 'message dropped on arrival', 'message held back', 'message repeated',
+    ...EVERYWHERE,
+    'member dead',
+    'member superseded',
+    'message dropped on arrival',
+    'message held back',
+    'message repeated',
   ],
 }
 

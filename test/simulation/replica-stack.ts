@@ -3,8 +3,8 @@ import type { Member, MemberId } from '../../lib/membership/member.js'
 import type { ReplicationMessage } from '../../lib/replication/messages.js'
 import { Replica } from '../../lib/replication/replica.js'
 import type { MessageSendOptions } from '../../lib/replication/replica-state.js'
-import type { SimNetwork } from '../../lib/testing/sim-network.js'
 import type { Launch } from '../../lib/testing/sim-cluster.js'
+import type { SimNetwork } from '../../lib/testing/sim-network.js'
 import type { Simulator } from '../../lib/testing/simulator.js'
 import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
 
@@ -52,7 +52,10 @@ class ReplicaNode implements SimNode {
     this.id = Buffer.from(random.bytes(16)).toString('hex')
     this.#member = { id: this.id, name: this.name, host: process.host.address, port: 4_000 }
     // The channel's clock agreement is not simulated here; what it leaves over is a small difference.
-    const agreed = clock.wall() - process.host.wallOffsetMs + Math.max(-SKEW_MAX_MS, Math.min(SKEW_MAX_MS, process.host.wallOffsetMs))
+    const agreed =
+      clock.wall() -
+      process.host.wallOffsetMs +
+      Math.max(-SKEW_MAX_MS, Math.min(SKEW_MAX_MS, process.host.wallOffsetMs))
     this.#clusterOriginMs = agreed - clock.monotonic()
     this.replica = new Replica(
       {
@@ -129,12 +132,16 @@ class ReplicaNode implements SimNode {
   }
 
   #send(
-    to: readonly MemberId[] | 'all', message: ReplicationMessage, options?: MessageSendOptions,
+    to: readonly MemberId[] | 'all',
+    message: ReplicationMessage,
+    options?: MessageSendOptions,
     settled?: (receipt: SendReceipt) => void,
   ): void {
     const { random, messages, mark } = this.#setup
     const ack = options?.ack ?? 'none'
-    const targets = [...this.#heard.values()].map(({ member }) => member).filter(({ id }) => to === 'all' || to.includes(id))
+    const targets = [...this.#heard.values()]
+      .map(({ member }) => member)
+      .filter(({ id }) => to === 'all' || to.includes(id))
     const receipt = settled === undefined ? undefined : this.#receipt(targets, ack, options, settled)
     for (const member of targets) {
       if (random.chance(messages.fullQueue)) {
@@ -145,13 +152,17 @@ class ReplicaNode implements SimNode {
       }
       const target = this.#ground.nodes.get(member.host)
       if (target === undefined || target.id !== member.id) continue
-      this.#carry(member.host, () => {
-        // A message of a stranger has no meaning before the handshake.
-        if (!target.#heard.has(this.id)) return
-        const outcome = target.replica.receive(message, this.id)
-        if (receipt === undefined) return
-        target.#carry(this.#member.host, () => receipt(member, outcome), this)
-      }, target)
+      this.#carry(
+        member.host,
+        () => {
+          // A message of a stranger has no meaning before the handshake.
+          if (!target.#heard.has(this.id)) return
+          const outcome = target.replica.receive(message, this.id)
+          if (receipt === undefined) return
+          target.#carry(this.#member.host, () => receipt(member, outcome), this)
+        },
+        target,
+      )
     }
   }
 
@@ -164,9 +175,17 @@ class ReplicaNode implements SimNode {
   }
 
   #receipt(
-    targets: readonly Member[], ack: string, options: MessageSendOptions | undefined, settled: (receipt: SendReceipt) => void,
+    targets: readonly Member[],
+    ack: string,
+    options: MessageSendOptions | undefined,
+    settled: (receipt: SendReceipt) => void,
   ): (member: Member, outcome: string) => void {
-    const wanted = ack === 'none' ? 0 : options?.copies === undefined || options.copies === 'all' ? Math.max(1, targets.length) : options.copies
+    const wanted =
+      ack === 'none'
+        ? 0
+        : options?.copies === undefined || options.copies === 'all'
+          ? Math.max(1, targets.length)
+          : options.copies
     const answers = new Map<MemberId, string>()
     const faulty: FaultyMember[] = []
     let open = true
@@ -178,7 +197,9 @@ class ReplicaNode implements SimNode {
       settled({ outcome, wanted, received, applied, faulty })
     }
     const judge = (): void => {
-      const good = [...answers.values()].filter(answer => answer === 'applied' || (ack === 'received' && answer === 'deferred')).length
+      const good = [...answers.values()].filter(
+        answer => answer === 'applied' || (ack === 'received' && answer === 'deferred'),
+      ).length
       if (good >= wanted) finish('met')
       else if (targets.length - (answers.size - good) < wanted) finish('short')
     }

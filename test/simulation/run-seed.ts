@@ -1,6 +1,7 @@
 import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
 import type { ReplicationRules } from '../../lib/replication/replication-rules.js'
 import { type Launch, SimCluster } from '../../lib/testing/sim-cluster.js'
+import { channelStack } from './channel-stack.js'
 import { ackedLoss } from './checkers/acked-loss.js'
 import { atomicDelta } from './checkers/atomic-delta.js'
 import { bounded } from './checkers/bounded.js'
@@ -15,11 +16,10 @@ import { resurrection } from './checkers/resurrection.js'
 import { vanish } from './checkers/vanish.js'
 import { Faults } from './faults.js'
 import { markCounters } from './marks.js'
-import { channelStack } from './channel-stack.js'
 import { replicaStack } from './replica-stack.js'
 import type { NodeSetup, NodeStack, SimNode, StackName } from './sim-node.js'
-import { type Checker, Violation, World } from './world.js'
 import { Workload } from './workload.js'
+import { type Checker, Violation, World } from './world.js'
 
 /** What one seed came to. */
 export interface SeedResult {
@@ -45,7 +45,11 @@ const HEAL_LIMIT_MS = 30_000
 const IDLE_LIMIT_MS = 60_000
 
 /** Runs one seed to its end or its first violation. `broken`: replication rules switched off. */
-export async function runSeed(seed: number, stack: StackName, broken: Partial<ReplicationRules> = {}): Promise<SeedResult> {
+export async function runSeed(
+  seed: number,
+  stack: StackName,
+  broken: Partial<ReplicationRules> = {},
+): Promise<SeedResult> {
   const run = new SeedRun(seed, stack, broken)
   return run.result()
 }
@@ -62,7 +66,10 @@ class SeedRun {
 
   constructor(seed: number, stack: StackName, broken: Partial<ReplicationRules>) {
     this.#seed = seed
-    const cluster: SimCluster<SimNode> = new SimCluster<SimNode>({ seed, launch: launch => this.#launch(launch, setup) })
+    const cluster: SimCluster<SimNode> = new SimCluster<SimNode>({
+      seed,
+      launch: launch => this.#launch(launch, setup),
+    })
     const world = new World(cluster)
     const random = cluster.sim.random.fork('run')
     this.#world = world
@@ -79,8 +86,18 @@ class SeedRun {
     }
     this.#settings = JSON.stringify({ ...replica, members: this.#names.length })
     this.#checkers = [
-      convergence(), ackedLoss(), resurrection(), vanish(), atomicDelta(), causality(), honestEvidence(), monotonicReads(),
-      expiryInUse(), expiryHappens(), membership(), bounded(replica),
+      convergence(),
+      ackedLoss(),
+      resurrection(),
+      vanish(),
+      atomicDelta(),
+      causality(),
+      honestEvidence(),
+      monotonicReads(),
+      expiryInUse(),
+      expiryHappens(),
+      membership(),
+      bounded(replica),
     ]
     this.#faults = new Faults(world, cluster.sim.random.fork('faults'), this.#names)
     const setup: NodeSetup = {
@@ -89,7 +106,8 @@ class SeedRun {
       random: cluster.sim.random.fork('messages'),
       mark: (name, times) => cluster.sim.mark(name, times),
       changed: (node, change) => {
-        if (change.kind === 'removed' && change.reason === 'expired' && change.cause === 'local') world.expired.add(change.key)
+        if (change.kind === 'removed' && change.reason === 'expired' && change.cause === 'local')
+          world.expired.add(change.key)
         for (const checker of this.#checkers) checker.changed?.(node, change, world)
       },
     }
@@ -118,9 +136,19 @@ class SeedRun {
     const { sim } = world.cluster
     markCounters(world)
     return {
-      seed: this.#seed, virtualMs: sim.now, events: sim.events, trace: sim.trace, lives: world.nodes.length,
-      healMs: this.#healMs, settings: this.#settings, faults: this.#faults.injected, operations: world.operations, marks: sim.marks,
-      expired: world.expired.size, ackedChecked: world.acked.length, violation,
+      seed: this.#seed,
+      virtualMs: sim.now,
+      events: sim.events,
+      trace: sim.trace,
+      lives: world.nodes.length,
+      healMs: this.#healMs,
+      settings: this.#settings,
+      faults: this.#faults.injected,
+      operations: world.operations,
+      marks: sim.marks,
+      expired: world.expired.size,
+      ackedChecked: world.acked.length,
+      violation,
     }
   }
 
@@ -129,7 +157,10 @@ class SeedRun {
     const { cluster } = world
     const { sim } = cluster
     for (const name of this.#names) cluster.start(name)
-    await sim.runUntil(() => world.live.length === this.#names.length && world.live.every(node => node.replica.ready), { within: 30_000, what: 'everybody is ready' })
+    await sim.runUntil(() => world.live.length === this.#names.length && world.live.every(node => node.replica.ready), {
+      within: 30_000,
+      what: 'everybody is ready',
+    })
     const workload = new Workload(world, sim.random.fork('workload'), this.#checkers)
     this.#sample()
     await sim.run(1_000)

@@ -42,7 +42,9 @@ test('what was acknowledged survives the crash of its writer, and the restarted 
   const cluster = await started('a', 'b', 'c')
   let outcome = ''
   const { key } = cluster.node('a').replica.create(new Map([['user', bytes('ann')]]), {
-    ack: 'applied', copies: 1, settled: receipt => void (outcome = receipt.outcome),
+    ack: 'applied',
+    copies: 1,
+    settled: receipt => void (outcome = receipt.outcome),
   })
   await cluster.runUntil(() => outcome !== '', { within: 2_000 })
   t.is(outcome, 'met')
@@ -123,7 +125,10 @@ async function started(...names: string[]): Promise<SimCluster<SimNode>> {
 
 async function ready(cluster: SimCluster<SimNode>): Promise<void> {
   const count = cluster.members.length
-  await cluster.runUntil(() => views(cluster, count) && cluster.members.every(({ node }) => node?.replica.ready === true), { within: 15_000, what: 'all see all' })
+  await cluster.runUntil(
+    () => views(cluster, count) && cluster.members.every(({ node }) => node?.replica.ready === true),
+    { within: 15_000, what: 'all see all' },
+  )
 }
 
 function views(cluster: SimCluster<SimNode>, count: number): boolean {

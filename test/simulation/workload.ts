@@ -50,7 +50,9 @@ export class Workload {
   }
 
   #active(): SimNode[] {
-    return this.#world.cluster.members.flatMap(({ node, state }) => (state === 'running' && node?.replica.ready === true ? [node] : []))
+    return this.#world.cluster.members.flatMap(({ node, state }) =>
+      state === 'running' && node?.replica.ready === true ? [node] : [],
+    )
   }
 
   #operation(node: SimNode): void {
@@ -70,7 +72,10 @@ export class Workload {
 
   #create(node: SimNode): void {
     const random = this.#random
-    const writes = new Map([['a', this.#value()], ['b', this.#value()]])
+    const writes = new Map([
+      ['a', this.#value()],
+      ['b', this.#value()],
+    ])
     const expires = random.chance(0.8)
     const seconds = random.between(3, 6)
     if (expires) writes.set(MAX_INACTIVE, Buffer.from(String(seconds)))
@@ -101,7 +106,10 @@ export class Workload {
   }
 
   #issue(
-    node: SimNode, names: readonly string[], kind: string, invalidates: boolean,
+    node: SimNode,
+    names: readonly string[],
+    kind: string,
+    invalidates: boolean,
     run: (send: WriteOptions) => ReturnType<SimNode['replica']['write']>,
   ): IssuedWrite | undefined {
     const world = this.#world
@@ -120,14 +128,16 @@ export class Workload {
       const holders = world.nodes.filter(({ replica }) => replica.seen(origin, seq)).map(({ id }) => id)
       world.acked.push({ write, holders: new Set(holders) })
     }
-    const copies = random.chance(0.3) ? 'all' as const : random.between(1, Math.max(1, world.live.length - 1))
+    const copies = random.chance(0.3) ? ('all' as const) : random.between(1, Math.max(1, world.live.length - 1))
     const issued = run(ack === 'none' ? {} : { ack, copies, timeoutMs: random.between(200, 2_000), settled: judge })
     if (ack === 'none') world.count(`${kind} none`)
     if (issued === undefined) return undefined
     write = world.issued(issued, names, invalidates)
     if (early !== undefined) judge(early)
     // A local change is told before the delta has a name here: look again now that it has.
-    if (!invalidates) for (const checker of this.#checkers) checker.changed?.(node, { kind: 'changed', key: issued.key, cause: 'local', names: [] }, world)
+    if (!invalidates)
+      for (const checker of this.#checkers)
+        checker.changed?.(node, { kind: 'changed', key: issued.key, cause: 'local', names: [] }, world)
     return write
   }
 

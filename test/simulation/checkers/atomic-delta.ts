@@ -14,7 +14,10 @@ export function atomicDelta(): Checker {
         for (const other of write?.names ?? []) {
           const otherStamp = node.replica.stamp(key, other)
           if (otherStamp === undefined || compareStamps(otherStamp, stamp) < 0) {
-            throw new Violation('5 atomic delta', `${node.name} has ${name} of delta ${stamp.seq} on ${key}, and not its ${other}`)
+            throw new Violation(
+              '5 atomic delta',
+              `${node.name} has ${name} of delta ${stamp.seq} on ${key}, and not its ${other}`,
+            )
           }
         }
       }

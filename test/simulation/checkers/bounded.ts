@@ -1,4 +1,4 @@
-import { resolveReplicaOptions, type ReplicaOptionsInput } from '../../../lib/replication/replica-options.js'
+import { type ReplicaOptionsInput, resolveReplicaOptions } from '../../../lib/replication/replica-options.js'
 import { type Checker, Violation } from '../world.js'
 
 /** The collector keeps the bound at its ticks; so many may come in between. */
@@ -13,14 +13,17 @@ export function bounded(input: ReplicaOptionsInput): Checker {
       for (const { name, replica } of world.live) {
         const { fetching, tombstones, ringBytes } = replica.stats()
         if (fetching > options.fetchesMax) throw new Violation('13 bounded', `${name} fetches ${fetching} records`)
-        if (tombstones > options.tombstonesMax + BETWEEN_TICKS) throw new Violation('13 bounded', `${name} keeps ${tombstones} tombstones`)
-        if (ringBytes > options.ringBytes) throw new Violation('13 bounded', `${name} keeps ${ringBytes} bytes of deltas`)
+        if (tombstones > options.tombstonesMax + BETWEEN_TICKS)
+          throw new Violation('13 bounded', `${name} keeps ${tombstones} tombstones`)
+        if (ringBytes > options.ringBytes)
+          throw new Violation('13 bounded', `${name} keeps ${ringBytes} bytes of deltas`)
       }
     },
     idle(world) {
       for (const { name, replica } of world.live) {
         const { fetching, reconciling } = replica.stats()
-        if (fetching > 0 || reconciling) throw new Violation('13 bounded', `${name} still fetches (${fetching}) or reconciles`)
+        if (fetching > 0 || reconciling)
+          throw new Violation('13 bounded', `${name} still fetches (${fetching}) or reconciles`)
       }
     },
   }

@@ -13,7 +13,8 @@ export function convergence(): Checker {
         const hash = JSON.stringify(replica.bucketHashes().filter(({ high, low }) => high !== 0 || low !== 0))
         const other = byDigest.get(digest)
         if (other === undefined) byDigest.set(digest, { name, hash })
-        else if (other.hash !== hash) throw new Violation('1 convergence', `${name} and ${other.name} have seen the same and hold other records`)
+        else if (other.hash !== hash)
+          throw new Violation('1 convergence', `${name} and ${other.name} have seen the same and hold other records`)
       }
     },
     quiet(world) {
@@ -29,7 +30,8 @@ export function disagreement(world: World): string | undefined {
   if (first === undefined) return 'nobody lives'
   for (const { name, replica } of world.live) if (!replica.ready) return `${name} is not ready`
   const digest = digestText(first.replica.digest())
-  for (const { name, replica } of others) if (digestText(replica.digest()) !== digest) return `${name} has seen other deltas than ${first.name}`
+  for (const { name, replica } of others)
+    if (digestText(replica.digest()) !== digest) return `${name} has seen other deltas than ${first.name}`
   const records = first.replica.canonicalRecords().join('\n')
   for (const { name, replica } of others) {
     if (replica.canonicalRecords().join('\n') !== records) return `${name} holds other records than ${first.name}`

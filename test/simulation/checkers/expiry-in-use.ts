@@ -18,7 +18,10 @@ export function expiryInUse(): Checker {
         const idleMs = user.replica.idleMs(key)
         const uses = user.replica.inspect(key)?.access.origin === user.id
         if (uses && idleMs !== undefined && idleMs > KNOWN_AFTER_MS && idleMs < maxInactiveMs - MARGIN_MS) {
-          throw new Violation('9 expiry in use', `${node.name} let ${key} expire, used by ${user.name} ${idleMs} ms ago`)
+          throw new Violation(
+            '9 expiry in use',
+            `${node.name} let ${key} expire, used by ${user.name} ${idleMs} ms ago`,
+          )
         }
       }
     },

@@ -7,7 +7,11 @@ export function honestEvidence(): Checker {
     settled({ dot, key }, { outcome, wanted }, writer, world) {
       if (outcome !== 'met' || wanted === 0) return
       const applied = world.nodes.filter(node => node !== writer && node.replica.seen(dot.origin, dot.seq)).length
-      if (applied < wanted) throw new Violation('7 honest evidence', `${applied} instead of ${wanted} had applied delta ${dot.seq} on ${key}`)
+      if (applied < wanted)
+        throw new Violation(
+          '7 honest evidence',
+          `${applied} instead of ${wanted} had applied delta ${dot.seq} on ${key}`,
+        )
     },
   }
 }

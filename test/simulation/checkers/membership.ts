@@ -15,7 +15,8 @@ export function membership(): Checker {
 export function wrongView(world: World): string | undefined {
   const ids = world.live.map(({ id }) => id).sort()
   for (const { name, id, view } of world.live) {
-    if ([...view, id].sort().join() !== ids.join()) return `${name} sees ${view.length} others instead of ${ids.length - 1}`
+    if ([...view, id].sort().join() !== ids.join())
+      return `${name} sees ${view.length} others instead of ${ids.length - 1}`
   }
   return undefined
 }

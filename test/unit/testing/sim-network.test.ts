@@ -39,7 +39,10 @@ interface Pair {
 
 async function pair(): Promise<Pair> {
   const sim = new Simulator({ seed: 3 })
-  const network = new SimNetwork(sim, { quality: { minDelayMs: 1, maxDelayMs: 9 }, limits: { splitting: 0.5, stallTimeoutMs: 5_000 } })
+  const network = new SimNetwork(sim, {
+    quality: { minDelayMs: 1, maxDelayMs: 9 },
+    limits: { splitting: 0.5, stallTimeoutMs: 5_000 },
+  })
   const a = createSimRuntime(sim, network, network.addHost('a'))
   const b = createSimRuntime(sim, network, network.addHost('b'))
   const client = new End()
@@ -166,7 +169,10 @@ test('the system of a paused process accepts and buffers; its input and timers c
 
 test('nothing of a killed process runs again, and its port is free', async t => {
   const { sim, network, b } = await pair()
-  await t.throwsAsync(b.network.listen({ host: '10.0.0.2', port: 4_000 }, () => new End()), { code: 'EADDRINUSE' })
+  await t.throwsAsync(
+    b.network.listen({ host: '10.0.0.2', port: 4_000 }, () => new End()),
+    { code: 'EADDRINUSE' },
+  )
   b.clock.setTimer(10, () => t.fail())
   b.clock.soon(() => t.fail())
   b.process.kill()
@@ -180,13 +186,18 @@ test('datagrams reach every member of the group once, and fewer or more as the l
   const sim = new Simulator({ seed: 5 })
   const network = new SimNetwork(sim)
   const heard: string[] = []
-  const sockets = await Promise.all(['a', 'b', 'c'].map(name => {
-    const { network: own } = createSimRuntime(sim, network, network.addHost(name))
-    return own.bindDatagram(
-      { port: 45_564, multicast: { address: name === 'c' ? '228.0.0.5' : '228.0.0.4' } },
-      { message: (bytes, from) => heard.push(`${name} ${bytes.length} ${from.host}:${from.port}`), failed: () => t.fail() },
-    )
-  }))
+  const sockets = await Promise.all(
+    ['a', 'b', 'c'].map(name => {
+      const { network: own } = createSimRuntime(sim, network, network.addHost(name))
+      return own.bindDatagram(
+        { port: 45_564, multicast: { address: name === 'c' ? '228.0.0.5' : '228.0.0.4' } },
+        {
+          message: (bytes, from) => heard.push(`${name} ${bytes.length} ${from.host}:${from.port}`),
+          failed: () => t.fail(),
+        },
+      )
+    }),
+  )
   const send = (count: number): void => {
     for (let i = 0; i < count; i++) sockets[0]?.send(numbers(3), { host: '228.0.0.4', port: 45_564 })
   }

@@ -11,7 +11,10 @@ test('events run by time, and in the order of scheduling when the times are equa
       for (const [order, atMs] of times.entries()) heap.push({ atMs, order, kind: '', node: '', run: undefined })
       const popped: [number, number][] = []
       for (let event = heap.pop(); event !== undefined; event = heap.pop()) popped.push([event.atMs, event.order])
-      t.deepEqual(popped, times.map((atMs, order): [number, number] => [atMs, order]).sort((a, b) => a[0] - b[0] || a[1] - b[1]))
+      t.deepEqual(
+        popped,
+        times.map((atMs, order): [number, number] => [atMs, order]).sort((a, b) => a[0] - b[0] || a[1] - b[1]),
+      )
     }),
   )
 })
@@ -48,7 +51,10 @@ test('runUntil says how long it took, or that it took too long', async t => {
   let done = false
   sim.schedule(30, 'x', '', () => (done = true))
   t.is(await sim.runUntil(() => done, { within: 100 }), 30)
-  await t.throwsAsync(sim.runUntil(() => false, { within: 100, what: 'never' }), { message: /never \(seed 7\)/ })
+  await t.throwsAsync(
+    sim.runUntil(() => false, { within: 100, what: 'never' }),
+    { message: /never \(seed 7\)/ },
+  )
 })
 
 test('an error in an event, a failure, and a livelock end the run', async t => {
