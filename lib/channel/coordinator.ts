@@ -1,95 +1,50 @@
 import debugging from 'debug'
-import { ClusterClock } from '../membership/cluster-clock.js'
-import { jitter } from '../membership/dial-book.js'
-import type { Member, MemberId } from '../membership/member.js'
+import type { Member } from '../membership/member.js'
 import { MemberTable } from '../membership/member-table.js'
 import { type HeardVia, type MemberEffect, memberTableDefaults } from '../membership/member-table-types.js'
-import type { MembershipService } from '../membership/membership-service.js'
 import { viewHash } from '../membership/view-hash.js'
-import type { Clock, Endpoint, Random, Timer } from '../runtime/runtime.js'
+import type { Clock, Endpoint, Timer } from '../runtime/runtime.js'
 import type { DialResult, ReceiverHandlers, SenderHandlers } from '../transport/types.js'
-import type { Advertisement, Frame, Heartbeat } from '../wire/messages.js'
-import type { MembershipOptions } from './channel-options.js'
+import type { Frame, Heartbeat } from '../wire/messages.js'
+import { ClockReader } from './clock-reader.js'
+import type { CoordinatorCounts, CoordinatorParts } from './coordinator-types.js'
 import { type HandshakeContext, helloOf, judgeHello } from './handshake.js'
+import { Heartbeats } from './heartbeats.js'
 import type { ChainEnds, ChannelMessage, InterceptorContext } from './interceptor.js'
 import type { TransportPort } from './transport-port.js'
-
-/** What the coordinator tells the channel, apart from what goes up the chain. */
-export interface CoordinatorEvents {
-  advertisements(): Advertisement[]
-  advertised(advertisements: readonly Advertisement[], from: Member): void
-  refill(member: Member, topic: string, keys: ReadonlySet<string>, lost: boolean): void
-  clockDivergence(member: Member, aheadMs: number): void
-}
-
-/** What the coordinator is made of. */
-export interface CoordinatorParts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly service: MembershipService
-  readonly options: MembershipOptions
-  readonly group: string
-  readonly events: CoordinatorEvents
-  readonly transport: (receiver: ReceiverHandlers, sender: SenderHandlers) => TransportPort
-}
-
-/** Counters of the coordinator. */
-export interface CoordinatorCounts {
-  heartbeatsSent: number
-  hellosRefused: Record<string, number>
-  dialsFailed: number
-  dialsRefused: Record<string, number>
-  stalls: number
-  clockDivergences: number
-}
 
 const TICK_MS = 200
 /** A tick this late means that we were asleep, not the others. */
 const STALL_FENCE_MS = 2_000
 /** Time for goodbyes to reach the others before the connections close. */
 const GOODBYE_MS = 50
-const CLOCK_ROUNDS = 8
-const CLOCK_ECHO_TIMEOUT_MS = 500
-/** Each member's clock is read again after so many heartbeats. */
-const CLOCK_EVERY_HEARTBEATS = 10
-/** Urgent heartbeats are no closer than this. */
-const KICK_GAP_MS = 20
 /** A member whose view differs is asked whom it knows, with growing gaps while the views stay different. */
 const ASK_GAP_MIN_MS = 250
 const ASK_GAP_MAX_MS = 30_000
-/** In a heartbeat over a connection: we do not hear your datagrams, send yours this way too. */
-const NO_DATAGRAMS = '~no-datagrams'
 
 const debug = debugging('tribeline:membership')
 
 /** The bottom of the chain: joins membership and transport, owns the timers. Tribes' ChannelCoordinator. */
 export class ChannelCoordinator {
-  readonly counts: CoordinatorCounts = {
-    heartbeatsSent: 0,
+  readonly #counts: CoordinatorCounts = {
     hellosRefused: {},
     dialsFailed: 0,
     dialsRefused: {},
     stalls: 0,
-    clockDivergences: 0,
   }
 
   readonly #parts: CoordinatorParts
   readonly #clock: Clock
   readonly #transport: TransportPort
-  readonly #clusterClock: ClusterClock
+  readonly #clocks: ClockReader
+  readonly #heartbeats: Heartbeats
   readonly #timers = new Set<Timer>()
-  /** Members that asked for heartbeats over the connection, and until when. */
-  readonly #datagramsUnheardBy = new Map<MemberId, number>()
-  readonly #warned = new Set<MemberId>()
   #chain: ChainEnds | undefined
   #table: MemberTable | undefined
   #local: Member
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new'
   #incarnation = 0
-  #count = 0
   #lastTickMs = 0
-  #lastHeartbeatMs = Number.NEGATIVE_INFINITY
-  #kick: Timer | undefined
   #view = ''
   #askedMs = Number.NEGATIVE_INFINITY
   #askGapMs = ASK_GAP_MIN_MS
@@ -99,8 +54,35 @@ export class ChannelCoordinator {
     this.#parts = parts
     this.#clock = parts.clock
     this.#local = provisional
-    this.#clusterClock = new ClusterClock(this.#clock.wall(), this.#clock.monotonic())
     this.#transport = parts.transport(this.#receiverHandlers(), this.#senderHandlers())
+    this.#clocks = new ClockReader({
+      clock: this.#clock,
+      transport: this.#transport,
+      isLive: id => this.#state === 'running' && this.#table?.get(id) !== undefined,
+      seen: (id, nowMs) => this.#table?.seen(id, nowMs),
+      diverged: (member, aheadMs) => parts.events.clockDivergence(member, aheadMs),
+    })
+    this.#heartbeats = new Heartbeats({
+      clock: this.#clock,
+      random: parts.random,
+      service: parts.service,
+      transport: this.#transport,
+      after: (delayMs, run) => this.#after(delayMs, run),
+      frequencyMs: parts.options.frequency,
+      dropTimeMs: parts.options.dropTime,
+      members: () => this.members,
+      datagramsMissing: (id, nowMs) => this.#table?.datagramsMissing(id, nowMs) === true,
+      content: leaving => ({
+        group: parts.group,
+        member: this.#local,
+        incarnation: this.#incarnation,
+        view: this.viewHash(),
+        leaving,
+        clusterTime: this.clusterTime(),
+        advertisements: leaving ? [] : parts.events.advertisements(),
+      }),
+      sent: count => this.#clocks.readAgain(this.members, count, parts.options.frequency),
+    })
   }
 
   get local(): Member {
@@ -116,11 +98,11 @@ export class ChannelCoordinator {
   }
 
   get clockSettled(): boolean {
-    return this.#clusterClock.settled
+    return this.#clocks.clusterClock.settled
   }
 
   clusterTime(): number {
-    return this.#clusterClock.time(this.#clock.monotonic())
+    return this.#clocks.time()
   }
 
   viewHash(): string {
@@ -130,7 +112,9 @@ export class ChannelCoordinator {
 
   stats(): Readonly<Record<string, unknown>> {
     return {
-      ...this.counts,
+      heartbeatsSent: this.#heartbeats.count,
+      clockDivergences: this.#clocks.divergences,
+      ...this.#counts,
       ...this.#table?.counts,
       absent: this.absent.length,
       incarnation: this.#incarnation,
@@ -186,21 +170,18 @@ export class ChannelCoordinator {
     }
     if (this.#state !== 'running') return
     for (const seed of service.seeds) this.#table.addSeed(seed, nowMs)
-    this.#heartbeat(false)
-    this.#schedule()
+    this.#heartbeats.start()
     this.#after(TICK_MS, () => this.#tick())
-    // Alone, or among newcomers only: the time is settled without waiting for anybody.
-    this.#after(2 * options.frequency, () => this.#clusterClock.settle(this.#clock.monotonic()))
+    this.#clocks.start((delayMs, run) => this.#after(delayMs, run), 2 * options.frequency)
   }
 
   /** Says goodbye, waits until it may have arrived, closes everything. */
   async stop(): Promise<void> {
     if (this.#state !== 'running') return this.#close()
-    this.#heartbeat(true)
+    this.#heartbeats.send(true)
     this.#state = 'stopping'
     for (const member of this.members) this.#transport.control(member, { kind: 'goodbye', member: this.#local.id })
     for (const timer of this.#timers) timer.cancel()
-    this.#kick?.cancel()
     await new Promise<void>(resolve => this.#clock.setTimer(GOODBYE_MS, resolve))
     this.#close()
   }
@@ -231,19 +212,13 @@ export class ChannelCoordinator {
 
   /** Asks for a heartbeat now, so that an urgent advertisement need not wait; rate-limited. */
   kick(): void {
-    if (this.#state !== 'running' || this.#kick) return
-    const waitMs = Math.max(0, this.#lastHeartbeatMs + KICK_GAP_MS - this.#clock.monotonic())
-    this.#kick = this.#clock.setTimer(waitMs, () => {
-      this.#kick = undefined
-      if (this.#state === 'running') this.#heartbeat(false)
-    })
+    if (this.#state === 'running') this.#heartbeats.kick()
   }
 
   #close(abrupt = false): void {
     this.#state = 'stopped'
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
-    this.#kick?.cancel()
     this.#parts.service.stop()
     this.#transport.stop(this.members, abrupt)
   }
@@ -256,21 +231,12 @@ export class ChannelCoordinator {
     this.#timers.add(timer)
   }
 
-  #schedule(): void {
-    const { frequency } = this.#parts.options
-    const tenth = frequency / 10
-    this.#after(frequency - tenth + jitter(this.#parts.random, 2 * tenth), () => {
-      this.#schedule()
-      this.#heartbeat(false)
-    })
-  }
-
   #tick(): void {
     this.#after(TICK_MS, () => this.#tick())
     const nowMs = this.#awake()
     this.#lastTickMs = nowMs
     this.#table?.tick(nowMs)
-    for (const [id, untilMs] of this.#datagramsUnheardBy) if (untilMs <= nowMs) this.#datagramsUnheardBy.delete(id)
+    this.#heartbeats.sweep(nowMs)
   }
 
   /** The time; notices first whether we were asleep. */
@@ -279,62 +245,20 @@ export class ChannelCoordinator {
     if (nowMs - this.#lastTickMs <= TICK_MS + STALL_FENCE_MS) return nowMs
     debug('stalled for %d ms: the silence was ours', Math.round(nowMs - this.#lastTickMs))
     this.#lastTickMs = nowMs
-    this.counts.stalls++
+    this.#counts.stalls++
     this.#table?.forgive(nowMs)
     return nowMs
-  }
-
-  #heartbeat(leaving: boolean): void {
-    const { group, service, events, options } = this.#parts
-    const nowMs = this.#clock.monotonic()
-    this.#lastHeartbeatMs = nowMs
-    const heartbeat: Heartbeat = {
-      group,
-      member: this.#local,
-      incarnation: this.#incarnation,
-      count: ++this.#count,
-      view: this.viewHash(),
-      leaving,
-      clusterTime: this.clusterTime(),
-      advertisements: leaving ? [] : events.advertisements(),
-    }
-    this.counts.heartbeatsSent++
-    service.broadcast(heartbeat)
-    const asking = [...heartbeat.advertisements, { topic: NO_DATAGRAMS, bytes: Uint8Array.of(1) }]
-    for (const member of this.members) {
-      const unheard = service.broadcasts && this.#table?.datagramsMissing(member.id, nowMs) === true
-      if (unheard) {
-        this.#warn(member)
-        this.#transport.control(member, { kind: 'heartbeat', heartbeat: { ...heartbeat, advertisements: asking } })
-      } else if (!service.broadcasts || this.#datagramsUnheardBy.has(member.id)) {
-        this.#transport.control(member, { kind: 'heartbeat', heartbeat })
-      }
-    }
-    if (this.#count % Math.max(1, Math.round((CLOCK_EVERY_HEARTBEATS * 500) / options.frequency)) === 0) {
-      for (const member of this.members) this.#readClock(member, true, 1)
-    }
-  }
-
-  #warn(member: Member): void {
-    if (this.#warned.has(member.id)) return
-    this.#warned.add(member.id)
-    debug('%s is alive but its multicast does not arrive; heartbeats go over the connection', member.name)
   }
 
   #heard(heartbeat: Heartbeat, via: HeardVia): void {
     if (this.#state !== 'running' || !this.#table) return
     const nowMs = this.#awake()
-    const asks = heartbeat.advertisements.some(({ topic }) => topic === NO_DATAGRAMS)
-    // Noted even when the same heartbeat came by datagram first.
-    if (asks && via === 'connection' && this.#table.get(heartbeat.member.id)) {
-      this.#datagramsUnheardBy.set(heartbeat.member.id, nowMs + this.#parts.options.dropTime)
-    }
+    if (this.#table.get(heartbeat.member.id)) this.#heartbeats.heard(heartbeat, via, nowMs)
     if (!this.#table.heard(heartbeat, via, nowMs)) return
     const member = this.#table.get(heartbeat.member.id)
     if (!member) return
     if (heartbeat.view !== this.viewHash()) this.#ask(member, nowMs)
-    const { advertisements } = heartbeat
-    const rest = asks ? advertisements.filter(({ topic }) => topic !== NO_DATAGRAMS) : advertisements
+    const rest = this.#heartbeats.advertised(heartbeat)
     if (rest.length > 0) this.#parts.events.advertised(rest, member)
   }
 
@@ -375,9 +299,8 @@ export class ChannelCoordinator {
       const { member, reason } = effect
       this.#view = ''
       this.#askGapMs = ASK_GAP_MIN_MS
-      this.#clusterClock.forget(member.id)
-      this.#datagramsUnheardBy.delete(member.id)
-      this.#warned.delete(member.id)
+      this.#clocks.clusterClock.forget(member.id)
+      this.#heartbeats.forget(member.id)
       this.#transport.remove(member, reason)
       this.#chain?.memberDisappeared(member, reason)
     }
@@ -393,48 +316,27 @@ export class ChannelCoordinator {
   #dialled(endpoint: Endpoint, sentMs: number, result: DialResult): void {
     const nowMs = this.#awake()
     if (result.kind === 'failed') {
-      this.counts.dialsFailed++
+      this.#counts.dialsFailed++
       this.#table?.dialled(endpoint, { kind: 'failed' }, nowMs)
       return
     }
     if (result.kind === 'refused') {
-      this.#tally(this.counts.dialsRefused, result.reason)
+      this.#tally(this.#counts.dialsRefused, result.reason)
       debug('%s:%d refused us: %s (%s)', endpoint.host, endpoint.port, result.reason, result.detail)
       this.#table?.dialled(endpoint, { kind: 'refused', self: result.reason === 'self' }, nowMs)
       return
     }
     const { member, incarnation, clusterTime, clockSettled, known } = result.welcome
-    if (member.id === this.#local.id || this.#diverged(member, clusterTime, clockSettled, nowMs)) {
+    if (member.id === this.#local.id || this.#clocks.diverges(member, clusterTime, clockSettled, nowMs)) {
       this.#table?.dialled(endpoint, { kind: 'refused', self: member.id === this.#local.id }, nowMs)
       return
     }
-    this.#clusterClock.sample(member.id, clockSettled, { sentMs, receivedMs: nowMs, peerTimeMs: clusterTime })
+    this.#clocks.welcomed(result.welcome, sentMs, nowMs)
     // Held for dead over there: a new incarnation says that we are back (SWIM).
     if (known.some(({ member: { id }, absent }) => absent && id === this.#local.id)) this.#incarnation++
     if (this.#table?.dialled(endpoint, { kind: 'welcome', member, incarnation }, nowMs) !== true) return
-    this.#readClock(member, clockSettled, CLOCK_ROUNDS)
+    this.#clocks.readOften(member, clockSettled)
     for (const hint of known) this.#table.hint(hint.member, nowMs)
-  }
-
-  #diverged(member: Member, clusterTime: number, settled: boolean, nowMs: number): boolean {
-    if (!this.#clusterClock.diverges(clusterTime, settled, nowMs)) return false
-    this.counts.clockDivergences++
-    this.#parts.events.clockDivergence(member, this.#clusterClock.aheadMs(clusterTime, nowMs))
-    return true
-  }
-
-  #readClock(member: Member, settled: boolean, rounds: number): void {
-    const sentMs = this.#clock.monotonic()
-    this.#transport.echo(member, CLOCK_ECHO_TIMEOUT_MS, result => {
-      if (this.#state !== 'running' || !this.#table?.get(member.id)) return
-      const receivedMs = this.#clock.monotonic()
-      if (result) {
-        this.#table.seen(member.id, receivedMs)
-        this.#clusterClock.sample(member.id, settled, { sentMs, receivedMs, peerTimeMs: result.clusterTime })
-        if (rounds > 1) return this.#readClock(member, settled, rounds - 1)
-      }
-      if (settled) this.#clusterClock.settle(receivedMs)
-    })
   }
 
   #tally(counts: Record<string, number>, reason: string): void {
@@ -448,7 +350,7 @@ export class ChannelCoordinator {
       incarnation: this.#incarnation,
       stopping: this.#state !== 'running',
       table,
-      clock: this.#clusterClock,
+      clock: this.#clocks.clusterClock,
       membersMax: memberTableDefaults.membersMax,
     }
   }
@@ -460,8 +362,8 @@ export class ChannelCoordinator {
         if (!this.#table) return { kind: 'refused', reason: 'stopping', detail: 'not started yet' }
         const answer = judgeHello(this.#handshakeContext(this.#table), hello, nowMs)
         if (answer.kind === 'refused') {
-          this.#tally(this.counts.hellosRefused, answer.reason)
-          if (answer.reason === 'clock') this.#diverged(hello.member, hello.clusterTime, hello.clockSettled, nowMs)
+          this.#tally(this.#counts.hellosRefused, answer.reason)
+          if (answer.reason === 'clock') this.#clocks.diverges(hello.member, hello.clusterTime, hello.clockSettled, nowMs)
         } else {
           this.#table.seen(hello.member.id, nowMs)
           if (hello.purpose !== 'probe') this.#table.hint(hello.member, nowMs)
