@@ -116,9 +116,10 @@ function add(result: SeedResult): void {
   failed++
   const { invariant, detail } = result.violation
   totals.violations.set(invariant, (totals.violations.get(invariant) ?? 0) + 1)
-  console.log(
-    `seed ${result.seed}: ${detail}\n  with ${result.settings}, faults ${[...result.faults.keys()].join(', ')}\n  replay: npm run sim -- --seed ${result.seed} --seeds 1${stack === 'channel' ? '' : ` --stack ${stack}`}`,
-  )
+  const stackFlag = stack === 'channel' ? '' : ` --stack ${stack}`
+  console.log(`seed ${result.seed}: ${detail}`)
+  console.log(`  with ${result.settings}, faults ${[...result.faults.keys()].join(', ')}`)
+  console.log(`  replay: npm run sim -- --seed ${result.seed} --seeds 1${stackFlag}`)
 }
 
 function report(): void {

@@ -119,7 +119,12 @@ class SeedRun {
 
   #launch(launch: Launch, setup: NodeSetup): SimNode | Promise<SimNode> {
     const launched = this.#stack(launch, setup)
-    if (launched instanceof Promise) return launched.then(node => (this.#world.nodes.push(node), node))
+    if (launched instanceof Promise) {
+      return launched.then(node => {
+        this.#world.nodes.push(node)
+        return node
+      })
+    }
     this.#world.nodes.push(launched)
     return launched
   }

@@ -12,7 +12,7 @@ import { tcpFailureDetector } from '../../../lib/channel/interceptors/tcp-failur
 import { throughput } from '../../../lib/channel/interceptors/throughput.js'
 import { ProtocolError } from '../../../lib/errors.js'
 import type { Member } from '../../../lib/membership/member.js'
-import type { SuspicionVerdict } from '../../../lib/membership/member-table-types.js'
+import type { SuspicionVerdict, SuspicionWhy } from '../../../lib/membership/member-table-types.js'
 import { decodeValue, encodeValue } from '../../../lib/wire/value-codec.js'
 
 const member: Member = { id: 'm', name: 'm', host: 'h', port: 1 }
@@ -127,7 +127,7 @@ test('throughput counts both ways and averages over the window', t => {
 
 test('the failure detector asks both ways; any answer means alive', t => {
   const cases: [
-    why: 'silence' | 'ended',
+    why: SuspicionWhy,
     echo: boolean | undefined,
     probe: SuspicionVerdict | undefined,
     SuspicionVerdict | undefined,
@@ -141,19 +141,65 @@ test('the failure detector asks both ways; any answer means alive', t => {
     ['silence', false, 'refused', 'refused'],
     ['ended', undefined, 'refused', 'refused'],
     ['silence', false, undefined, undefined],
+    // A refused probe decides at once: nobody waits for the echo on a connection that is gone.
+    ['ended', true, 'refused', 'alive'],
+    ['leaving', true, 'refused', 'refused'],
+    ['leaving', true, undefined, undefined],
+    ['leaving', undefined, 'alive', 'alive'],
+    ['leaving', undefined, 'hung', 'hung'],
   ]
   for (const [why, echo, probe, expected] of cases) {
     const it = tcpFailureDetector()
-    it.start?.(
-      context({
-        echo: (_member, _timeoutMs, settled) => (echo === undefined ? undefined : settled(echo)),
-        probe: (_member, _timeoutMs, settled) => (probe === undefined ? undefined : settled(probe)),
-      }),
-    )
+    const world = context({
+      echo: (_member, _timeoutMs, settled) => (echo === undefined ? undefined : settled(echo)),
+      probe: (_member, timeoutMs, settled) => {
+        if (probe === 'hung') world.nowMs += timeoutMs
+        if (probe !== undefined) settled(probe)
+      },
+    })
+    it.start?.(world)
     const verdicts: SuspicionVerdict[] = []
     interceptorChain([it], ends([])).memberSuspected({ member, why }, verdict => verdicts.push(verdict))
     t.deepEqual(verdicts, expected === undefined ? [] : [expected], `${why} ${echo} ${probe}`)
   }
+})
+
+test('a connection that is accepted and cut is tried again until it is refused, and not after the end', t => {
+  const timers: [delayMs: number, run: () => void][] = []
+  const results: SuspicionVerdict[] = ['hung', 'hung', 'refused', 'hung']
+  let probes = 0
+  const given = context({
+    probe: (_member, _timeoutMs, settled) => {
+      probes++
+      settled(results.shift() ?? 'silent')
+    },
+  })
+  const world: InterceptorContext = {
+    ...given,
+    clock: {
+      ...given.clock,
+      setTimer: (delayMs, run) => {
+        timers.push([delayMs, run])
+        return { cancel() {} }
+      },
+    },
+  }
+  const it = tcpFailureDetector()
+  it.start?.(world)
+  const verdicts: SuspicionVerdict[] = []
+  const suspect = (): void =>
+    interceptorChain([it], ends([])).memberSuspected({ member, why: 'ended' }, verdict => verdicts.push(verdict))
+  suspect()
+  for (let timer = timers.shift(); timer; timer = timers.shift()) {
+    t.true(timer[0] <= 25)
+    timer[1]()
+  }
+  t.deepEqual(verdicts, ['refused'])
+  t.is(probes, 3)
+  suspect()
+  it.stop?.()
+  for (const [, run] of timers) run()
+  t.is(probes, 4)
 })
 
 test('without a detector a suspicion is silent', t => {

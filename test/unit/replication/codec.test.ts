@@ -18,13 +18,23 @@ const record = {
     ['x', { stamp, value: Uint8Array.of(1, 2) }],
     ['gone', { stamp: { ...stamp, origin: B } }],
   ] as [string, { stamp: typeof stamp; value?: Uint8Array }][],
-  context: [[A, 5], [B, 5]] as [string, number][],
+  context: [
+    [A, 5],
+    [B, 5],
+  ] as [string, number][],
   access,
   ageMs: 1_234,
 }
-const writes = new Map([['x', Uint8Array.of(9)], ['y', undefined], ['empty', new Uint8Array()]])
+const writes = new Map([
+  ['x', Uint8Array.of(9)],
+  ['y', undefined],
+  ['empty', new Uint8Array()],
+])
 const tombstone = { dot: { origin: B, seq: 9 }, limit: access }
-const digest = [{ origin: A, base: 4, ranges: [[6, 8]] as [number, number][] }, { origin: B, base: 1, ranges: [] }]
+const digest = [
+  { origin: A, base: 4, ranges: [[6, 8]] as [number, number][] },
+  { origin: B, base: 1, ranges: [] },
+]
 const absent = [{ id: B, name: 'node2' }]
 
 const SAMPLES: readonly ReplicationMessage[] = [
@@ -37,24 +47,50 @@ const SAMPLES: readonly ReplicationMessage[] = [
   { kind: 'checked', round: 3, later: [{ key: `${A}#3`, access, ageMs: 12 }] },
   { kind: 'askDigest' },
   { kind: 'digest', digest, absent, ready: true },
-  { kind: 'pull', missing: [{ origin: A, ranges: [[5, 5], [9, 12]] }] },
+  {
+    kind: 'pull',
+    missing: [
+      {
+        origin: A,
+        ranges: [
+          [5, 5],
+          [9, 12],
+        ],
+      },
+    ],
+  },
   { kind: 'notKept' },
   { kind: 'reconcileStart', id: 1 },
   { kind: 'reconcileBusy', id: 1 },
   {
-    kind: 'reconcileHeader', id: 1, digest, absent, buried: [0, 9, 1023],
+    kind: 'reconcileHeader',
+    id: 1,
+    digest,
+    absent,
+    buried: [0, 9, 1023],
     hashes: Array.from({ length: BUCKETS }, (_, i) => ({ high: i * 4_000_000, low: i })),
   },
   {
-    kind: 'reconcileRequest', id: 1, buckets: [1, 1023], after: `${A}#3`,
+    kind: 'reconcileRequest',
+    id: 1,
+    buckets: [1, 1023],
+    after: `${A}#3`,
     have: [{ key: `${B}#1`, hash: { high: 4_294_967_295, low: 1 } }],
   },
   {
-    kind: 'reconcileChunk', id: 1, last: true,
-    parts: [{
-      bucket: 5, after: `${A}#1`, upTo: undefined, keys: [record.key], tombstones: [[`${A}#4`, tombstone]],
-      records: [record],
-    }],
+    kind: 'reconcileChunk',
+    id: 1,
+    last: true,
+    parts: [
+      {
+        bucket: 5,
+        after: `${A}#1`,
+        upTo: undefined,
+        keys: [record.key],
+        tombstones: [[`${A}#4`, tombstone]],
+        records: [record],
+      },
+    ],
   },
 ]
 
@@ -92,7 +128,10 @@ function onlyProtocolError(bytes: Uint8Array): void {
 }
 
 test('any bytes: a message or ProtocolError', t => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), bytes => onlyProtocolError(bytes)), { numRuns: 2_000 })
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), bytes => onlyProtocolError(bytes)),
+    { numRuns: 2_000 },
+  )
   t.pass()
 })
 
@@ -102,15 +141,23 @@ test('any delta survives the round trip', t => {
   const attributes = fc.array(fc.tuple(fc.string({ maxLength: 20 }), fc.option(fc.uint8Array(), { nil: undefined })))
   const parts = fc.record({
     kind: fc.constantFrom<DeltaKind>('create', 'write', 'renew', 'invalidate'),
-    origin: id, keyOrigin: id, seq, keySeq: seq, wallMs: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
-    counter: fc.nat(65_535), deps: fc.array(fc.tuple(id, seq), { maxLength: 5 }), attributes,
+    origin: id,
+    keyOrigin: id,
+    seq,
+    keySeq: seq,
+    wallMs: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+    counter: fc.nat(65_535),
+    deps: fc.array(fc.tuple(id, seq), { maxLength: 5 }),
+    attributes,
   })
-  fc.assert(fc.property(parts, ({ kind, origin, keyOrigin, seq, keySeq, wallMs, counter, deps, attributes }) => {
-    const key = kind === 'create' ? `${origin}#${seq}` : `${keyOrigin}#${keySeq}`
-    if (kind !== 'create' && key === `${origin}#${seq}`) return
-    const delta = { kind, key, stamp: { wallMs, counter, origin, seq }, deps, writes: new Map(attributes) }
-    t.deepEqual(decodeMessage(encodeMessage({ kind: 'delta', delta })), { kind: 'delta', delta })
-  }))
+  fc.assert(
+    fc.property(parts, ({ kind, origin, keyOrigin, seq, keySeq, wallMs, counter, deps, attributes }) => {
+      const key = kind === 'create' ? `${origin}#${seq}` : `${keyOrigin}#${keySeq}`
+      if (kind !== 'create' && key === `${origin}#${seq}`) return
+      const delta = { kind, key, stamp: { wallMs, counter, origin, seq }, deps, writes: new Map(attributes) }
+      t.deepEqual(decodeMessage(encodeMessage({ kind: 'delta', delta })), { kind: 'delta', delta })
+    }),
+  )
 })
 
 test('refuses numbers beyond 2^53, unknown kinds and foreign ids', t => {

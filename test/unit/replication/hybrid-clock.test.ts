@@ -7,22 +7,24 @@ test('every tick is above all earlier ticks and all stamps observed, whatever th
     fc.record({ now: fc.integer({ min: 0, max: 1_000 }) }),
     fc.record({ wallMs: fc.integer({ min: 0, max: 1_000 }), counter: fc.integer({ min: 0, max: 65_535 }) }),
   )
-  fc.assert(fc.property(fc.array(step), steps => {
-    const clock = new HybridClock()
-    let floor = -1
-    for (const each of steps) {
-      if ('now' in each) {
-        const { wallMs, counter } = clock.tick(each.now)
-        const value = wallMs * 65_536 + counter
-        if (value <= floor || counter > 65_535) return false
-        floor = value
-      } else {
-        clock.observe(each)
-        floor = Math.max(floor, each.wallMs * 65_536 + each.counter)
+  fc.assert(
+    fc.property(fc.array(step), steps => {
+      const clock = new HybridClock()
+      let floor = -1
+      for (const each of steps) {
+        if ('now' in each) {
+          const { wallMs, counter } = clock.tick(each.now)
+          const value = wallMs * 65_536 + counter
+          if (value <= floor || counter > 65_535) return false
+          floor = value
+        } else {
+          clock.observe(each)
+          floor = Math.max(floor, each.wallMs * 65_536 + each.counter)
+        }
       }
-    }
-    return true
-  }))
+      return true
+    }),
+  )
   t.pass()
 })
 

@@ -1,5 +1,5 @@
-import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
+import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE, type RecordChange, type Stamp } from '../../../lib/replication/replica-contract.js'
 import type { ReplicationRules } from '../../../lib/replication/replication-rules.js'
@@ -90,38 +90,61 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
         tally('acked')
       })
     }
-    const replica = new Replica({
-      id,
-      name: `n${index}`,
-      send: (to, message, options) => {
-        if (message.kind === 'delta' && message.delta.stamp.origin === id) originated(node, message, waiting, options)
-        if (message.kind === 'check' && to !== 'all') {
-          for (const { key } of message.entries) asked.set(`${id} ${key}`, to)
-        }
-        const bytes = encodeMessage(message)
-        for (const other of nodes) {
-          if (other.index === index || (to !== 'all' && !to.includes(other.id))) continue
-          if (to === 'all' && node.links.get(other.index)?.id !== other.id) continue
-          tally('messages')
-          travel(node, other, () => deliver(other, bytes, message, options?.ack === 'applied'))
-        }
+    const replica = new Replica(
+      {
+        id,
+        name: `n${index}`,
+        send: (to, message, options) => {
+          if (message.kind === 'delta' && message.delta.stamp.origin === id) originated(node, message, waiting, options)
+          if (message.kind === 'check' && to !== 'all') {
+            for (const { key } of message.entries) asked.set(`${id} ${key}`, to)
+          }
+          const bytes = encodeMessage(message)
+          for (const other of nodes) {
+            if (other.index === index || (to !== 'all' && !to.includes(other.id))) continue
+            if (to === 'all' && node.links.get(other.index)?.id !== other.id) continue
+            tally('messages')
+            travel(node, other, () => deliver(other, bytes, message, options?.ack === 'applied'))
+          }
+        },
+        monotonic: () => now,
+        clusterTime: () => 1_000_000 + now + skewMs,
+        random: { uint32: () => below(2 ** 32) },
       },
-      monotonic: () => now,
-      clusterTime: () => 1_000_000 + now + skewMs,
-      random: { uint32: () => below(2 ** 32) },
-    }, {
-      tickMs: 20, joinTimeoutMs: 300, digestIntervalMs: 40, ringBytes, reconcileTimeoutMs: 100, touchFlushMs: 50,
-      granularityMinMs: 20, stallFenceMs: 150, aloneAfterStallMs: 100, checkTimeoutMs: 100, chunkBytes: 700, rules,
-    }, { changed: change => observe(node, change) })
+      {
+        tickMs: 20,
+        joinTimeoutMs: 300,
+        digestIntervalMs: 40,
+        ringBytes,
+        reconcileTimeoutMs: 100,
+        touchFlushMs: 50,
+        granularityMinMs: 20,
+        stallFenceMs: 150,
+        aloneAfterStallMs: 100,
+        checkTimeoutMs: 100,
+        chunkBytes: 700,
+        rules,
+      },
+      { changed: change => observe(node, change) },
+    )
     const node: Node = {
-      index, id, replica, skewMs, links: new Map(), up: true, paused: false, disturbedAtMs: now, inbox: [],
+      index,
+      id,
+      replica,
+      skewMs,
+      links: new Map(),
+      up: true,
+      paused: false,
+      disturbedAtMs: now,
+      inbox: [],
     }
     at(now + below(20), () => beat(node))
     return node
   }
 
   function originated(
-    node: Node, message: Extract<ReplicationMessage, { kind: 'delta' }>,
+    node: Node,
+    message: Extract<ReplicationMessage, { kind: 'delta' }>,
     waiting: Map<number, { copies: number; holders: Set<string>; acked: Acked }>,
     options: { ack?: string; copies?: number | 'all' } | undefined,
   ): void {
@@ -149,11 +172,12 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
   }
 
   function travel(from: Node, to: Node, arrive: () => void): void {
-    const once = (): void => at(now + 1 + below(delayMaxMs), () => {
-      if (cut.has(`${from.index}>${to.index}`) || !to.up || nodes[to.index] !== to) return
-      if (to.paused) to.inbox.push(arrive)
-      else arrive()
-    })
+    const once = (): void =>
+      at(now + 1 + below(delayMaxMs), () => {
+        if (cut.has(`${from.index}>${to.index}`) || !to.up || nodes[to.index] !== to) return
+        if (to.paused) to.inbox.push(arrive)
+        else arrive()
+      })
     if (random() >= dropRate) once()
     else tally('dropped')
     if (random() < repeatRate) once()
@@ -230,7 +254,14 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
       const single = random() < 0.5
       const idle = text(String(IDLE_MS / 1_000))
       nextIsSingle(replica, single)
-      const { key } = replica.create(new Map([['a', text('1')], ['b', text('1')], [MAX_INACTIVE, idle]]), send)
+      const { key } = replica.create(
+        new Map([
+          ['a', text('1')],
+          ['b', text('1')],
+          [MAX_INACTIVE, idle],
+        ]),
+        send,
+      )
       if (random() < 0.15) pinned.add(key)
       return
     }
@@ -253,7 +284,15 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     const a = replica.stamp(key, 'a')!
     const value = text(String(now))
     if (singles.has(key)) {
-      if (a.origin === replica.id) replica.write(key, new Map([['a', value], ['b', value]]), send)
+      if (a.origin === replica.id)
+        replica.write(
+          key,
+          new Map([
+            ['a', value],
+            ['b', value],
+          ]),
+          send,
+        )
       return
     }
     if (random() < 0.4) replica.write(key, new Map([['w', text(`${a.origin}#${a.seq}`)]]), send)
@@ -371,7 +410,7 @@ class EventHeap {
   push(time: number, run: () => void): void {
     const heap = this.#heap
     heap.push({ time, order: this.#order++, run })
-    for (let child = heap.length - 1; child > 0;) {
+    for (let child = heap.length - 1; child > 0; ) {
       const parent = (child - 1) >> 1
       if (!this.#less(child, parent)) break
       this.#swap(child, parent)
@@ -393,7 +432,7 @@ class EventHeap {
     const last = heap.pop()!
     if (heap.length === 0) return top
     heap[0] = last
-    for (let parent = 0; ;) {
+    for (let parent = 0; ; ) {
       let child = 2 * parent + 1
       if (child >= heap.length) break
       if (child + 1 < heap.length && this.#less(child + 1, child)) child++

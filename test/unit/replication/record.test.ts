@@ -8,17 +8,19 @@ import { CONTEXT_MAX, ReplicaRecord } from '../../../lib/replication/record.js'
 const KEY = 'a#1'
 const origin = fc.constantFrom('a', 'b', 'c')
 /** A dot decides the whole write, as in life. */
-const attribute = fc.record({ origin, seq: fc.integer({ min: 1, max: 6 }), name: fc.constantFrom('x', 'y') }).map(
-  ({ origin, seq, name }): [string, AttributeState] => {
+const attribute = fc
+  .record({ origin, seq: fc.integer({ min: 1, max: 6 }), name: fc.constantFrom('x', 'y') })
+  .map(({ origin, seq, name }): [string, AttributeState] => {
     const stamp = { wallMs: (seq * 7) % 4, counter: seq % 2, origin, seq }
     return [name, seq % 3 === 0 ? { stamp } : { stamp, value: Uint8Array.of(seq, origin.charCodeAt(0)) }]
-  },
-)
-const snapshot = fc.record({
-  attributes: fc.array(attribute, { maxLength: 6 }),
-  context: fc.array(fc.tuple(origin, fc.integer({ min: 1, max: 9 })), { maxLength: 3 }),
-  access: fc.record({ wallMs: fc.nat(5), counter: fc.nat(2), origin }),
-}).map((parts): RecordSnapshot => ({ key: KEY, ageMs: 0, ...parts }))
+  })
+const snapshot = fc
+  .record({
+    attributes: fc.array(attribute, { maxLength: 6 }),
+    context: fc.array(fc.tuple(origin, fc.integer({ min: 1, max: 9 })), { maxLength: 3 }),
+    access: fc.record({ wallMs: fc.nat(5), counter: fc.nat(2), origin }),
+  })
+  .map((parts): RecordSnapshot => ({ key: KEY, ageMs: 0, ...parts }))
 
 function joined(...snapshots: RecordSnapshot[]): string {
   const record = new ReplicaRecord(KEY, 0, 0)
@@ -41,11 +43,18 @@ function snapshotOf(...snapshots: RecordSnapshot[]): RecordSnapshot {
 }
 
 test('joining is commutative, associative and idempotent', t => {
-  fc.assert(fc.property(snapshot, snapshot, snapshot, (a, b, c) => {
-    const all = joined(a, b, c)
-    return all.endsWith('true]') && all === joined(c, a, b) && all === joined(b, a, c, a, b)
-      && all === joined(snapshotOf(a, b), c) && all === joined(a, snapshotOf(b, c))
-  }))
+  fc.assert(
+    fc.property(snapshot, snapshot, snapshot, (a, b, c) => {
+      const all = joined(a, b, c)
+      return (
+        all.endsWith('true]') &&
+        all === joined(c, a, b) &&
+        all === joined(b, a, c, a, b) &&
+        all === joined(snapshotOf(a, b), c) &&
+        all === joined(a, snapshotOf(b, c))
+      )
+    }),
+  )
   t.pass()
 })
 

@@ -5,6 +5,7 @@ import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE, type RecordChange } from '../../../lib/replication/replica-contract.js'
 import type { ReplicaOptionsInput } from '../../../lib/replication/replica-options.js'
+import { compareStamps } from '../../../lib/replication/stamp.js'
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 
@@ -12,6 +13,7 @@ const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 class Bench {
   now = 0
   skewMs = 0
+  readonly skewsMs = new Map<string, number>()
   readonly members: { id: string; replica: Replica; changes: RecordChange[] }[] = []
   readonly sent: ReplicationMessage[] = []
   filter: (message: ReplicationMessage, from: string, to: string) => boolean = () => true
@@ -20,20 +22,25 @@ class Bench {
   add(options: ReplicaOptionsInput = {}): Replica {
     const id = (this.members.length + 1).toString(16).repeat(32)
     const changes: RecordChange[] = []
-    const replica = new Replica({
-      id,
-      send: (to, message) => {
-        this.sent.push(message)
-        const raw = encodeMessage(message)
-        for (const other of this.members) {
-          if (other.id === id || (to !== 'all' && !to.includes(other.id)) || !this.filter(message, id, other.id)) continue
-          this.#queue.push(() => other.replica.receive(decodeMessage(raw), id))
-        }
+    const replica = new Replica(
+      {
+        id,
+        send: (to, message) => {
+          this.sent.push(message)
+          const raw = encodeMessage(message)
+          for (const other of this.members) {
+            if (other.id === id || (to !== 'all' && !to.includes(other.id)) || !this.filter(message, id, other.id))
+              continue
+            this.#queue.push(() => other.replica.receive(decodeMessage(raw), id))
+          }
+        },
+        monotonic: () => this.now,
+        clusterTime: () => 1_000_000 + this.now + this.skewMs + (this.skewsMs.get(id) ?? 0),
+        random: { uint32: () => 0 },
       },
-      monotonic: () => this.now,
-      clusterTime: () => 1_000_000 + this.now + this.skewMs,
-      random: { uint32: () => 0 },
-    }, options, { changed: change => changes.push(change) })
+      options,
+      { changed: change => changes.push(change) },
+    )
     this.members.push({ id, replica, changes })
     for (const other of this.members) {
       if (other.id === id) continue
@@ -98,11 +105,22 @@ test('a large bucket travels in pieces', t => {
 
 test('create, write, remove an attribute and invalidate reach the other, with one change each', t => {
   const { bench, a, b } = pair()
-  const { key, dot } = a.create(new Map([['x', bytes('1')], ['y', bytes('2')]]))
+  const { key, dot } = a.create(
+    new Map([
+      ['x', bytes('1')],
+      ['y', bytes('2')],
+    ]),
+  )
   bench.flush()
   t.deepEqual(dot, { origin: a.id, seq: 1 })
   t.deepEqual(b.attribute(key, 'x'), bytes('1'))
-  b.write(key, new Map([['x', undefined], ['z', bytes('3')]]))
+  b.write(
+    key,
+    new Map([
+      ['x', undefined],
+      ['z', bytes('3')],
+    ]),
+  )
   bench.flush()
   t.deepEqual([...a.attributes(key)!.keys()], ['y', 'z'])
   a.invalidate(key)
@@ -196,7 +214,7 @@ test('an idle record expires everywhere, one in use nowhere', t => {
   t.is(removed?.reason, 'expired')
 })
 
-test('a stall is nobody\'s idle time', t => {
+test("a stall is nobody's idle time", t => {
   const { bench, a } = pair()
   const { key } = a.create(new Map([[MAX_INACTIVE, bytes('5')]]))
   bench.flush()
@@ -248,5 +266,73 @@ test('several joiners without anybody ready: the lowest id goes first, the other
   bench.add()
   bench.run(2_000)
   t.true(bench.members.every(({ replica }) => replica.ready))
-  t.deepEqual(bench.members.map(({ replica }) => replica.stats().startedAlone), [1, 0, 0])
+  t.deepEqual(
+    bench.members.map(({ replica }) => replica.stats().startedAlone),
+    [1, 0, 0],
+  )
 })
+
+test('a removed record that comes late into a bucket already compared does not stay beside its claimed removal', t => {
+  const { bench, a, b } = pair({ ringBytes: 0 })
+  a.memberDisappeared({ id: b.id })
+  bench.filter = () => false
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  const late = bench.sent.findLast(message => message.kind === 'delta')!
+  const { dot } = a.invalidate(key)!
+  const kept = a.create(new Map([['x', bytes('2')]])).key
+  bench.run(500)
+  t.is(a.tombstones.size, 0)
+  a.memberAdded({ id: b.id, name: b.id, host: '', port: 0 })
+  bench.filter = message => message.kind !== 'reconcileRequest'
+  for (let i = 0; i < 50 && !bench.sent.some(message => message.kind === 'reconcileRequest'); i++) bench.run(100)
+  t.is(b.receive(late, a.id), 'applied')
+  t.true(b.has(key))
+  bench.filter = () => true
+  for (let i = 0; i < 30; i++) {
+    bench.run(100)
+    t.false(b.has(key) && b.seen(dot.origin, dot.seq))
+  }
+  t.false(b.has(key))
+  t.true(b.has(kept))
+  t.deepEqual(b.digest(), a.digest())
+  t.is(b.stats().divergences, 0)
+})
+
+test('a step back of cluster time leaves stamps monotone, and the writes are accepted', t => {
+  const { bench, a, b } = pair()
+  const { key, stamp: first } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  bench.skewsMs.set(a.id, -5_000)
+  const { stamp: second } = a.write(key, new Map([['x', bytes('2')]]))!
+  bench.flush()
+  t.true(compareStamps(second, first) > 0)
+  t.deepEqual(b.attribute(key, 'x'), bytes('2'))
+  bench.skewsMs.set(b.id, -5_000)
+  const { stamp: third } = b.write(key, new Map([['x', bytes('3')]]))!
+  bench.flush()
+  t.true(compareStamps(third, second) > 0)
+  t.deepEqual(a.attribute(key, 'x'), bytes('3'))
+  t.is(a.stats().rejectedAhead + b.stats().rejectedAhead, 0)
+})
+
+for (const skewMs of [-20_000, 20_000]) {
+  test(`a joiner whose clock is ${skewMs} ms off until it settles becomes equal, and its writes are accepted`, t => {
+    const bench = new Bench()
+    const a = bench.add()
+    bench.run(1_200)
+    const { key } = a.create(new Map([['x', bytes('1')]]))
+    const id = '2'.repeat(32)
+    bench.skewsMs.set(id, skewMs)
+    const b = bench.add()
+    bench.run(500)
+    bench.skewsMs.set(id, 0)
+    bench.run(3_000)
+    t.true(b.ready)
+    t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
+    t.deepEqual(b.digest(), a.digest())
+    b.write(key, new Map([['x', bytes('2')]]))
+    bench.flush()
+    t.deepEqual(a.attribute(key, 'x'), bytes('2'))
+    t.is(a.stats().rejectedAhead, 0)
+  })
+}

@@ -1,9 +1,11 @@
 import test from 'ava'
 import type { SendReceipt, Topic, TopicListener } from '../../../lib/channel/topic.js'
+import { ProtocolError } from '../../../lib/errors.js'
 import type { Member } from '../../../lib/membership/member.js'
 import { ReplicatedMap } from '../../../lib/replication/replicated-map.js'
+import { ReplicaScope, type ScopeEnvironment } from '../../../lib/replication/scope.js'
 import type { Timer } from '../../../lib/runtime/runtime.js'
-import type { ScopeEnvironment } from '../../../lib/replication/scope.js'
+import { encodeValue } from '../../../lib/wire/value-codec.js'
 
 /** Topics of one group in one process: immediate delivery, virtual time, heartbeats on demand. */
 class Group {
@@ -22,10 +24,18 @@ class Group {
       setTimer: (delayMs: number, run: () => void): Timer => {
         const timer = { at: this.now + delayMs, run }
         this.#timers.push(timer)
-        return { cancel: () => { this.#timers = this.#timers.filter(other => other !== timer) } }
+        return {
+          cancel: () => {
+            this.#timers = this.#timers.filter(other => other !== timer)
+          },
+        }
       },
     }
-    return { clock, random: { bytes: length => new Uint8Array(length), uint32: () => 0 }, openTopic: l => this.#open(member, l) }
+    return {
+      clock,
+      random: { bytes: length => new Uint8Array(length), uint32: () => 0 },
+      openTopic: l => this.#open(member, l),
+    }
   }
 
   set cut(cut: boolean) {
@@ -63,15 +73,26 @@ class Group {
     this.members.push(entry)
     for (const other of this.members) if (other !== entry) other.listener.memberAdded?.(local)
     return {
-      name: 'map', local, members: others, clusterTime: () => 1_000_000 + this.now,
-      close: () => { this.members.splice(this.members.indexOf(entry), 1) },
+      name: 'map',
+      local,
+      members: others,
+      clusterTime: () => 1_000_000 + this.now,
+      close: () => {
+        this.members.splice(this.members.indexOf(entry), 1)
+      },
       send: (payload, options, settled) => {
         let applied = 0
         for (const other of [...this.members]) {
           if (this.#cut || other === entry || (options?.to && !options.to.includes(other.member.id))) continue
           if (other.listener.receive(payload, local) === 'applied') applied++
         }
-        const receipt: SendReceipt = { outcome: applied > 0 ? 'met' : 'short', wanted: 1, received: applied, applied, faulty: [] }
+        const receipt: SendReceipt = {
+          outcome: applied > 0 ? 'met' : 'short',
+          wanted: 1,
+          received: applied,
+          applied,
+          faulty: [],
+        }
         settled?.(receipt)
       },
     }
@@ -103,9 +124,14 @@ test('sets, reads and deletes on both members, with events', async t => {
   t.true(a.delete('k'))
   t.false(a.delete('k'))
   t.false(b.has('k'))
-  t.deepEqual(events.map(event => [event[0], event[1], event.at(-1)]), [
-    ['set', 'k', 'remote'], ['set', 'k', 'local'], ['delete', 'k', 'remote'],
-  ])
+  t.deepEqual(
+    events.map(event => [event[0], event[1], event.at(-1)]),
+    [
+      ['set', 'k', 'remote'],
+      ['set', 'k', 'local'],
+      ['delete', 'k', 'remote'],
+    ],
+  )
 })
 
 test('setAcked tells how many members have the value', async t => {
@@ -142,4 +168,67 @@ test('unreadable bytes are rejected and counted; after close nothing runs on', t
   a.set('k', 1)
   group.advance(1_000)
   t.is(a.get('k'), 1)
+})
+
+test('a listener that throws reaches neither the merge nor the writer: it is told as listenerError and counted', t => {
+  const { group, a, b } = pair()
+  const errors: unknown[] = []
+  const fault = new Error('of the application')
+  for (const map of [a, b]) {
+    map.removeAllListeners()
+    map.on('set', () => {
+      throw fault
+    })
+    map.on('delete', () => {
+      throw fault
+    })
+  }
+  b.on('listenerError', error => errors.push(error))
+  t.notThrows(() => {
+    a.set('k', 1)
+  })
+  t.is(b.get('k'), 1)
+  t.notThrows(() => a.delete('k'))
+  t.false(b.has('k'))
+  t.deepEqual(errors, [fault, fault])
+  t.is(a.stats().listenerErrors, 2)
+  t.is(b.stats().listenerErrors, 2)
+  b.on('listenerError', () => {
+    throw fault
+  })
+  t.notThrows(() => {
+    a.set('k', 2)
+  })
+  t.is(b.stats().listenerErrors, 4)
+  group.advance(1_000)
+  t.deepEqual(b.get('k'), 2)
+  t.is(b.stats().divergences, 0)
+})
+
+test('a remote value that does not decode is applied, told as listenerError and counted', t => {
+  const group = new Group()
+  const source = new ReplicaScope(group.join('a'))
+  group.advance(1_300)
+  const map = new ReplicatedMap<unknown>(group.join('b'))
+  group.advance(600)
+  const errors: unknown[] = []
+  const values: unknown[] = []
+  map.on('listenerError', error => errors.push(error))
+  map.on('set', (_, value) => values.push(value))
+  source.replica.create(
+    new Map([
+      ['\u0000key', new Uint8Array(Buffer.from('bad'))],
+      ['value', Uint8Array.of(0xc1, 0xc1)],
+    ]),
+  )
+  source.replica.create(
+    new Map([
+      ['\u0000key', new Uint8Array(Buffer.from('good'))],
+      ['value', encodeValue(7)],
+    ]),
+  )
+  t.true(map.has('bad'))
+  t.deepEqual(values, [7])
+  t.true(errors[0] instanceof ProtocolError)
+  t.is(map.stats().listenerErrors, 1)
 })

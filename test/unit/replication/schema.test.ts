@@ -9,17 +9,27 @@ test('bytes written by hand are what replication.proto describes', t => {
   const type = root.lookupType('tribeline.replication.ReplicationMessage')
   const origin = '00112233445566778899aabbccddeeff'
   const stamp = { wallMs: 1_800_000_000_000, counter: 3, origin, seq: 5 }
-  const writes = new Map([['x', Uint8Array.of(1)], ['y', undefined]])
+  const writes = new Map([
+    ['x', Uint8Array.of(1)],
+    ['y', undefined],
+  ])
   const bytes = encodeMessage({
-    kind: 'delta', delta: { kind: 'write', key: `${origin}#2`, stamp, deps: [[origin, 2]], writes },
+    kind: 'delta',
+    delta: { kind: 'write', key: `${origin}#2`, stamp, deps: [[origin, 2]], writes },
   })
   const shown = type.toObject(type.decode(bytes), { longs: Number, bytes: Array })
   const id = [...Buffer.from(origin, 'hex')]
   t.deepEqual(shown, {
     kind: 1,
     delta: {
-      kind: 1, origin: id, seq: 5, wallMs: 1_800_000_000_000, counter: 3, keySeq: 2,
-      deps: [{ origin: id, seq: 2 }], writes: [{ name: 'x', value: [1] }, { name: 'y' }],
+      kind: 1,
+      origin: id,
+      seq: 5,
+      wallMs: 1_800_000_000_000,
+      counter: 3,
+      keySeq: 2,
+      deps: [{ origin: id, seq: 2 }],
+      writes: [{ name: 'x', value: [1] }, { name: 'y' }],
     },
   })
 })

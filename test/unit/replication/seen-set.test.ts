@@ -1,6 +1,12 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { type Digest, digestHash, intersectDigests, SEEN_RANGES_MAX, SeenSet } from '../../../lib/replication/seen-set.js'
+import {
+  type Digest,
+  digestHash,
+  intersectDigests,
+  SEEN_RANGES_MAX,
+  SeenSet,
+} from '../../../lib/replication/seen-set.js'
 
 const dots = fc.array(fc.record({ origin: fc.constantFrom('a', 'b', 'c'), seq: fc.integer({ min: 1, max: 40 }) }))
 
@@ -22,38 +28,50 @@ function expand(digest: Digest): string[] {
 }
 
 test('behaves like a plain set', t => {
-  fc.assert(fc.property(dots, list => {
-    const { set, plain } = build(list)
-    for (const origin of ['a', 'b', 'c']) {
-      for (let seq = 1; seq <= 41; seq++) if (set.has(origin, seq) !== plain.has(`${origin}${seq}`)) return false
-    }
-    return new Set(expand(set.digest())).size === plain.size
-  }))
+  fc.assert(
+    fc.property(dots, list => {
+      const { set, plain } = build(list)
+      for (const origin of ['a', 'b', 'c']) {
+        for (let seq = 1; seq <= 41; seq++) if (set.has(origin, seq) !== plain.has(`${origin}${seq}`)) return false
+      }
+      return new Set(expand(set.digest())).size === plain.size
+    }),
+  )
   t.pass()
 })
 
 test('subtraction, covering, intersection and hash agree with plain sets', t => {
-  fc.assert(fc.property(dots, dots, (left, right) => {
-    const a = build(left)
-    const b = build(right)
-    const missing = a.set.missing(b.set.digest()).flatMap(({ origin, ranges }) =>
-      ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, i) => `${origin}${from + i}`)))
-    const expected = [...b.plain].filter(dot => !a.plain.has(dot))
-    const common = expand(intersectDigests(a.set.digest(), b.set.digest()))
-    const same = expected.length === 0 && a.plain.size === b.plain.size
-    return missing.length === expected.length && missing.every(dot => expected.includes(dot))
-      && a.set.covers(b.set.digest()) === (expected.length === 0)
-      && new Set(common).size === [...a.plain].filter(dot => b.plain.has(dot)).length
-      && (digestHash(a.set.digest()) === digestHash(b.set.digest())) === same
-  }))
+  fc.assert(
+    fc.property(dots, dots, (left, right) => {
+      const a = build(left)
+      const b = build(right)
+      const missing = a.set
+        .missing(b.set.digest())
+        .flatMap(({ origin, ranges }) =>
+          ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, i) => `${origin}${from + i}`)),
+        )
+      const expected = [...b.plain].filter(dot => !a.plain.has(dot))
+      const common = expand(intersectDigests(a.set.digest(), b.set.digest()))
+      const same = expected.length === 0 && a.plain.size === b.plain.size
+      return (
+        missing.length === expected.length &&
+        missing.every(dot => expected.includes(dot)) &&
+        a.set.covers(b.set.digest()) === (expected.length === 0) &&
+        new Set(common).size === [...a.plain].filter(dot => b.plain.has(dot)).length &&
+        (digestHash(a.set.digest()) === digestHash(b.set.digest())) === same
+      )
+    }),
+  )
   t.pass()
 })
 
 test('is canonical: the order of adding does not show', t => {
-  fc.assert(fc.property(dots, list => {
-    const forward = build(list).set.digest()
-    return JSON.stringify(forward) === JSON.stringify(build(list.toReversed()).set.digest())
-  }))
+  fc.assert(
+    fc.property(dots, list => {
+      const forward = build(list).set.digest()
+      return JSON.stringify(forward) === JSON.stringify(build(list.toReversed()).set.digest())
+    }),
+  )
   t.pass()
 })
 
@@ -78,6 +96,24 @@ test('a digest by prefixes hides what is behind a hole', t => {
 })
 
 test('lists no more missing ranges than asked for', t => {
-  const full = SeenSet.from([{ origin: 'a', base: 0, ranges: [[2, 3], [5, 6], [8, 9]] }])
-  t.deepEqual(new SeenSet().missing(full.digest(), 2), [{ origin: 'a', ranges: [[2, 3], [5, 6]] }])
+  const full = SeenSet.from([
+    {
+      origin: 'a',
+      base: 0,
+      ranges: [
+        [2, 3],
+        [5, 6],
+        [8, 9],
+      ],
+    },
+  ])
+  t.deepEqual(new SeenSet().missing(full.digest(), 2), [
+    {
+      origin: 'a',
+      ranges: [
+        [2, 3],
+        [5, 6],
+      ],
+    },
+  ])
 })
