@@ -134,7 +134,8 @@ function resolveFrom(path: string, specifier: string): string | undefined {
 }
 
 function isDocumented(lines: readonly string[], index: number): boolean {
-  const above = lines[index - 1]?.trim() ?? ''
+  const ignore = lines[index - 1]?.startsWith('// biome-ignore') === true
+  const above = lines[index - (ignore ? 2 : 1)]?.trim() ?? ''
   const overload = /^export function (\w+)/.exec(lines[index] ?? '')?.[1]
   return above.endsWith('*/') || (overload !== undefined && above.startsWith(`export function ${overload}`))
 }

@@ -46,6 +46,8 @@ export class Channel extends EventEmitter<ChannelEvents> {
   readonly #hub: TopicHub
   readonly #application: Topic
   readonly #chain: ChainEnds
+  #started: Promise<void> | undefined
+  #left: Promise<void> | undefined
   #state: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new'
 
   constructor(parts: { readonly runtime: Runtime }, options: ChannelOptions) {
@@ -140,39 +142,28 @@ export class Channel extends EventEmitter<ChannelEvents> {
   /**
    * Listens and joins: resolves when the first heartbeat is sent. A channel starts once.
    *
-   * @throws {ListenError} when all ports are taken, the address is not ours, or the interface does not exist
+   * @throws {ListenError} when all ports are taken, the address is not ours, or the interface does not exist; everything
+   *   that was opened is closed again
+   * @throws {InvalidStateError} when it was started before, or is stopped meanwhile
    */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new InvalidStateError('a new channel', this.#state)
     this.#state = 'starting'
-    try {
-      await this.#coordinator.listen()
-      if (this.#hasEnded()) throw new InvalidStateError('a channel that starts', 'stopped meanwhile')
-      const context = this.#coordinator.interceptorContext()
-      for (const interceptor of this.#options.interceptors) interceptor.start?.(context)
-      await this.#coordinator.start(this.#chain)
-    } catch (error) {
-      this.#coordinator.destroy()
-      this.destroy()
-      throw error
-    }
-    if (this.#state === 'starting') this.#state = 'running'
+    this.#started = this.#join()
+    await this.#started
   }
 
-  /** Leaves: the others see `left` at once. May be called twice. */
-  async stop(): Promise<void> {
-    if (this.#state === 'stopped' || this.#state === 'stopping') return
-    this.#state = 'stopping'
-    for (const interceptor of this.#options.interceptors) interceptor.stop?.()
-    await this.#coordinator.stop()
-    this.#finish()
+  /** Leaves: the others see `left` at once. May be called at any time and more than once; a pending `start` rejects. */
+  stop(): Promise<void> {
+    this.#left ??= this.#leave()
+    return this.#left
   }
 
   /** Ends at once and without a word, as a crash would. */
   destroy(): void {
     if (this.#state === 'stopped') return
     this.#coordinator.destroy()
-    for (const interceptor of this.#options.interceptors) interceptor.stop?.()
+    this.#stopInterceptors()
     this.#finish()
   }
 
@@ -243,6 +234,36 @@ export class Channel extends EventEmitter<ChannelEvents> {
       throw error
     }
     return this.emit('message', value, from) ? 'applied' : 'rejected'
+  }
+
+  async #join(): Promise<void> {
+    try {
+      await this.#coordinator.listen()
+      if (this.#hasEnded()) throw new InvalidStateError('a channel that starts', 'stopped meanwhile')
+      const context = this.#coordinator.interceptorContext()
+      for (const interceptor of this.#options.interceptors) interceptor.start?.(context)
+      await this.#coordinator.start(this.#chain)
+    } catch (error) {
+      this.#coordinator.destroy()
+      this.destroy()
+      throw error
+    }
+    if (this.#hasEnded()) throw new InvalidStateError('a channel that starts', 'stopped meanwhile')
+    this.#state = 'running'
+  }
+
+  async #leave(): Promise<void> {
+    if (this.#hasEnded()) return
+    this.#state = 'stopping'
+    this.#stopInterceptors()
+    await this.#coordinator.stop()
+    // What a start had under way is closed as it comes; its caller is told by `start`.
+    await this.#started?.catch(() => {})
+    this.#finish()
+  }
+
+  #stopInterceptors(): void {
+    for (const interceptor of this.#options.interceptors) this.#tell(() => interceptor.stop?.())
   }
 
   #hasEnded(): boolean {

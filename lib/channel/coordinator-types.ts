@@ -25,13 +25,5 @@ export interface CoordinatorParts {
   readonly transport: (receiver: ReceiverHandlers, sender: SenderHandlers) => TransportPort
 }
 
-/** Counters of the coordinator. */
-export interface CoordinatorCounts {
-  hellosRefused: Record<string, number>
-  dialsFailed: number
-  dialsRefused: Record<string, number>
-  stalls: number
-}
-
 /** Runs something later, unless the coordinator has ended by then. */
 export type After = (delayMs: number, run: () => void) => void

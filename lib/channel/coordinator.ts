@@ -3,14 +3,14 @@ import type { Member } from '../membership/member.js'
 import { MemberTable } from '../membership/member-table.js'
 import { type HeardVia, type MemberEffect, memberTableDefaults } from '../membership/member-table-types.js'
 import { viewHash } from '../membership/view-hash.js'
-import type { Clock, Endpoint, Timer } from '../runtime/runtime.js'
-import type { DialResult, ReceiverHandlers, SenderHandlers } from '../transport/types.js'
+import type { Clock, Timer } from '../runtime/runtime.js'
+import type { ReceiverHandlers, SenderHandlers } from '../transport/types.js'
 import type { Frame, Heartbeat } from '../wire/messages.js'
 import { ClockReader } from './clock-reader.js'
-import type { CoordinatorCounts, CoordinatorParts } from './coordinator-types.js'
-import { type HandshakeContext, helloOf, judgeHello } from './handshake.js'
+import type { CoordinatorParts } from './coordinator-types.js'
 import { Heartbeats } from './heartbeats.js'
 import type { ChainEnds, ChannelMessage, InterceptorContext } from './interceptor.js'
+import { Introductions } from './introductions.js'
 import type { TransportPort } from './transport-port.js'
 
 const TICK_MS = 200
@@ -18,36 +18,24 @@ const TICK_MS = 200
 const STALL_FENCE_MS = 2_000
 /** Time for goodbyes to reach the others before the connections close. */
 const GOODBYE_MS = 50
-/** A member whose view differs is asked whom it knows, with growing gaps while the views stay different. */
-const ASK_GAP_MIN_MS = 250
-const ASK_GAP_MAX_MS = 30_000
-
 const debug = debugging('tribeline:membership')
 
 /** The bottom of the chain: joins membership and transport, owns the timers. Tribes' ChannelCoordinator. */
 export class ChannelCoordinator {
-  readonly #counts: CoordinatorCounts = {
-    hellosRefused: {},
-    dialsFailed: 0,
-    dialsRefused: {},
-    stalls: 0,
-  }
-
   readonly #parts: CoordinatorParts
   readonly #clock: Clock
   readonly #transport: TransportPort
   readonly #clocks: ClockReader
   readonly #heartbeats: Heartbeats
+  readonly #introductions: Introductions
   readonly #timers = new Set<Timer>()
   #chain: ChainEnds | undefined
   #table: MemberTable | undefined
   #local: Member
+  #stalls = 0
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new'
-  #incarnation = 0
   #lastTickMs = 0
   #view = ''
-  #askedMs = Number.NEGATIVE_INFINITY
-  #askGapMs = ASK_GAP_MIN_MS
 
   /** @param provisional the local member before its port is known */
   constructor(parts: CoordinatorParts, provisional: Member) {
@@ -62,6 +50,16 @@ export class ChannelCoordinator {
       seen: (id, nowMs) => this.#table?.seen(id, nowMs),
       diverged: (member, aheadMs) => parts.events.clockDivergence(member, aheadMs),
     })
+    this.#introductions = new Introductions({
+      clock: this.#clock,
+      clocks: this.#clocks,
+      transport: this.#transport,
+      group: parts.group,
+      local: () => this.#local,
+      table: () => this.#table,
+      running: () => this.#state === 'running',
+      awake: () => this.#awake(),
+    })
     this.#heartbeats = new Heartbeats({
       clock: this.#clock,
       random: parts.random,
@@ -75,7 +73,7 @@ export class ChannelCoordinator {
       content: leaving => ({
         group: parts.group,
         member: this.#local,
-        incarnation: this.#incarnation,
+        incarnation: this.#introductions.incarnation,
         view: this.viewHash(),
         leaving,
         clusterTime: this.clusterTime(),
@@ -114,10 +112,11 @@ export class ChannelCoordinator {
     return {
       heartbeatsSent: this.#heartbeats.count,
       clockDivergences: this.#clocks.divergences,
-      ...this.#counts,
+      stalls: this.#stalls,
+      ...this.#introductions.counts,
       ...this.#table?.counts,
       absent: this.absent.length,
-      incarnation: this.#incarnation,
+      incarnation: this.#introductions.incarnation,
       clockSettled: this.clockSettled,
       membership: this.#parts.service.counts,
       transport: this.#transport.stats(),
@@ -245,7 +244,7 @@ export class ChannelCoordinator {
     if (nowMs - this.#lastTickMs <= TICK_MS + STALL_FENCE_MS) return nowMs
     debug('stalled for %d ms: the silence was ours', Math.round(nowMs - this.#lastTickMs))
     this.#lastTickMs = nowMs
-    this.#counts.stalls++
+    this.#stalls++
     this.#table?.forgive(nowMs)
     return nowMs
   }
@@ -257,20 +256,9 @@ export class ChannelCoordinator {
     if (!this.#table.heard(heartbeat, via, nowMs)) return
     const member = this.#table.get(heartbeat.member.id)
     if (!member) return
-    if (heartbeat.view !== this.viewHash()) this.#ask(member, nowMs)
+    if (heartbeat.view !== this.viewHash()) this.#introductions.ask(member, nowMs)
     const rest = this.#heartbeats.advertised(heartbeat)
     if (rest.length > 0) this.#parts.events.advertised(rest, member)
-  }
-
-  /** Two newcomers that joined by the same member at the same moment learn of each other here. */
-  #ask(member: Member, nowMs: number): void {
-    if (nowMs - this.#askedMs < this.#askGapMs) return
-    this.#askedMs = nowMs
-    this.#askGapMs = Math.min(ASK_GAP_MAX_MS, this.#askGapMs * 2)
-    this.#transport.ask(member, result => {
-      if (this.#state !== 'running' || result.kind !== 'welcome') return
-      for (const hint of result.welcome.known) this.#table?.hint(hint.member, this.#clock.monotonic())
-    })
   }
 
   #control(frame: Frame, from: Member): void {
@@ -282,7 +270,7 @@ export class ChannelCoordinator {
   }
 
   #perform(effect: MemberEffect): void {
-    if (effect.kind === 'dial') this.#dial(effect.endpoint)
+    if (effect.kind === 'dial') this.#introductions.dial(effect.endpoint)
     else if (effect.kind === 'verify') {
       this.#chain?.memberSuspected({ member: effect.member, why: effect.why }, verdict => {
         if (this.#state !== 'running') return
@@ -292,13 +280,13 @@ export class ChannelCoordinator {
       })
     } else if (effect.kind === 'added') {
       this.#view = ''
-      this.#askGapMs = ASK_GAP_MIN_MS
+      this.#introductions.viewChanged()
       this.#transport.add(effect.member)
       this.#chain?.memberAdded(effect.member)
     } else {
       const { member, reason } = effect
       this.#view = ''
-      this.#askGapMs = ASK_GAP_MIN_MS
+      this.#introductions.viewChanged()
       this.#clocks.clusterClock.forget(member.id)
       this.#heartbeats.forget(member.id)
       this.#transport.remove(member, reason)
@@ -306,70 +294,9 @@ export class ChannelCoordinator {
     }
   }
 
-  #dial(endpoint: Endpoint): void {
-    const sentMs = this.#clock.monotonic()
-    this.#transport.dial(endpoint, result => {
-      if (this.#state === 'running') this.#dialled(endpoint, sentMs, result)
-    })
-  }
-
-  #dialled(endpoint: Endpoint, sentMs: number, result: DialResult): void {
-    const nowMs = this.#awake()
-    if (result.kind === 'failed') {
-      this.#counts.dialsFailed++
-      this.#table?.dialled(endpoint, { kind: 'failed' }, nowMs)
-      return
-    }
-    if (result.kind === 'refused') {
-      this.#tally(this.#counts.dialsRefused, result.reason)
-      debug('%s:%d refused us: %s (%s)', endpoint.host, endpoint.port, result.reason, result.detail)
-      this.#table?.dialled(endpoint, { kind: 'refused', self: result.reason === 'self' }, nowMs)
-      return
-    }
-    const { member, incarnation, clusterTime, clockSettled, known } = result.welcome
-    if (member.id === this.#local.id || this.#clocks.diverges(member, clusterTime, clockSettled, nowMs)) {
-      this.#table?.dialled(endpoint, { kind: 'refused', self: member.id === this.#local.id }, nowMs)
-      return
-    }
-    this.#clocks.welcomed(result.welcome, sentMs, nowMs)
-    // Held for dead over there: a new incarnation says that we are back (SWIM).
-    if (known.some(({ member: { id }, absent }) => absent && id === this.#local.id)) this.#incarnation++
-    if (this.#table?.dialled(endpoint, { kind: 'welcome', member, incarnation }, nowMs) !== true) return
-    this.#clocks.readOften(member, clockSettled)
-    for (const hint of known) this.#table.hint(hint.member, nowMs)
-  }
-
-  #tally(counts: Record<string, number>, reason: string): void {
-    counts[reason] = (counts[reason] ?? 0) + 1
-  }
-
-  #handshakeContext(table: MemberTable): HandshakeContext {
-    return {
-      group: this.#parts.group,
-      local: this.#local,
-      incarnation: this.#incarnation,
-      stopping: this.#state !== 'running',
-      table,
-      clock: this.#clocks.clusterClock,
-      membersMax: memberTableDefaults.membersMax,
-    }
-  }
-
   #receiverHandlers(): ReceiverHandlers {
     return {
-      hello: hello => {
-        const nowMs = this.#clock.monotonic()
-        if (!this.#table) return { kind: 'refused', reason: 'stopping', detail: 'not started yet' }
-        const answer = judgeHello(this.#handshakeContext(this.#table), hello, nowMs)
-        if (answer.kind === 'refused') {
-          this.#tally(this.#counts.hellosRefused, answer.reason)
-          if (answer.reason === 'clock') this.#clocks.diverges(hello.member, hello.clusterTime, hello.clockSettled, nowMs)
-        } else {
-          this.#table.seen(hello.member.id, nowMs)
-          if (hello.purpose !== 'probe') this.#table.hint(hello.member, nowMs)
-        }
-        return answer
-      },
+      hello: hello => this.#introductions.greeted(hello),
       message: (topic, payload, from) => {
         const standing = this.#table?.standing(from.id)
         const final = standing === undefined || standing === 'left' || standing === 'superseded'
@@ -389,10 +316,7 @@ export class ChannelCoordinator {
       refill: (member, topic, keys, lost) => {
         if (this.#state === 'running') this.#parts.events.refill(member, topic, keys, lost)
       },
-      hello: purpose => {
-        const context: HandshakeContext = this.#handshakeContext(this.#table as MemberTable)
-        return helloOf(context, purpose, this.#clock.monotonic())
-      },
+      hello: purpose => this.#introductions.hello(purpose),
     }
   }
 

@@ -22,7 +22,6 @@ export interface RequestSessionMethods {
  * `req.session`. Attributes are plain properties as well: `req.session.cart = []` is `req.session.set('cart', [])`.
  * Names of the methods and of `id`, `isNew` … always mean those; an attribute of such a name needs `get` and `set`.
  */
-/** What `req.session` is: the session of the client, read and written without waiting. */
 // biome-ignore lint/suspicious/noExplicitAny: an application's attributes have the application's types.
 export type RequestSession = Session & RequestSessionMethods & { [name: string]: any }
 

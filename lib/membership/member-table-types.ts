@@ -1,8 +1,11 @@
 import type { Endpoint } from '../runtime/runtime.js'
 import type { Member } from './member.js'
 
-/** Why a member is to be verified: nothing was heard for `dropTime`, or a connection ended without a goodbye. */
-export type SuspicionWhy = 'silence' | 'ended'
+/**
+ * Why a member is to be verified. `silence`: nothing was heard for `dropTime`; `ended`: a connection ended without a
+ * goodbye; `leaving`: a datagram, which anybody could have sent, says that it leaves.
+ */
+export type SuspicionWhy = 'silence' | 'ended' | 'leaving'
 
 /**
  * What a verification found. `refused`: nobody listens there any more; `silent`: no answer at all; `hung`: the system
@@ -10,7 +13,10 @@ export type SuspicionWhy = 'silence' | 'ended'
  */
 export type SuspicionVerdict = 'alive' | 'refused' | 'silent' | 'hung'
 
-/** Why a member is no longer there. `superseded`: another life answers at its address. */
+/**
+ * Why a member is no longer there. `left`: it said so, by a goodbye or, refusing us at the same moment, by datagram;
+ * `superseded`: another life answers at its address.
+ */
 export type DisappearedReason = 'dead' | 'left' | 'superseded'
 
 /** How a heartbeat travelled. */

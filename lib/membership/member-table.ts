@@ -2,6 +2,7 @@ import type { Endpoint, Random } from '../runtime/runtime.js'
 import type { Heartbeat } from '../wire/messages.js'
 import { DialBook, endpointKey, jitter } from './dial-book.js'
 import { compareMembers, type Member, type MemberId } from './member.js'
+import { type MemberEntry, memberEntry } from './member-entry.js'
 import type {
   DialOutcome,
   DisappearedReason,
@@ -10,25 +11,11 @@ import type {
   MemberStanding,
   MemberTableCounts,
   MemberTableOptions,
+  RememberedMember,
   SuspicionVerdict,
   SuspicionWhy,
 } from './member-table-types.js'
 import { RememberedMembers } from './remembered-members.js'
-
-interface Entry {
-  readonly member: Member
-  incarnation: number
-  count: number
-  /** Last sign of life, of any kind. */
-  heardMs: number
-  /** Last datagram; connections do not count. */
-  datagramMs: number
-  /** The verification under way, 0 for none. */
-  token: number
-  verifiedMs: number
-  /** Set while suspect: when suspicion becomes death. */
-  deadlineMs: number | undefined
-}
 
 /** A suspect is asked again this often, so that one lost answer does not decide. */
 const VERIFY_AGAIN_MS = 500
@@ -56,7 +43,7 @@ export class MemberTable {
   readonly #random: Random
   readonly #options: MemberTableOptions
   readonly #emit: (effect: MemberEffect) => void
-  readonly #entries = new Map<MemberId, Entry>()
+  readonly #entries = new Map<MemberId, MemberEntry>()
   readonly #remembered: RememberedMembers
   readonly #dials: DialBook
   /** Seeds by key, with the id that answered there last. */
@@ -143,7 +130,9 @@ export class MemberTable {
       return false
     }
     if (heartbeat.leaving) {
-      this.goodbye(member, nowMs)
+      // Whoever can send a datagram can forge or repeat this one; a connection has shaken hands.
+      if (via === 'connection') this.goodbye(member, nowMs)
+      else if (entry) this.#saidToLeave(entry, nowMs)
       return false
     }
     if (!entry) {
@@ -198,10 +187,12 @@ export class MemberTable {
   verified(id: MemberId, token: number, verdict: SuspicionVerdict, nowMs: number): void {
     const entry = this.#entries.get(id)
     if (!entry || entry.token !== token) return
+    const { why, excused } = entry
     entry.token = 0
     if (verdict === 'alive') this.#alive(entry, nowMs)
-    else if (verdict === 'refused') this.#remove(entry, 'dead', nowMs)
-    else {
+    else if (verdict === 'refused') this.#remove(entry, why === 'leaving' ? 'left' : 'dead', nowMs, 'absent')
+    else if (excused && why === 'ended') this.#verify(entry, why, nowMs)
+    else if (!excused && why !== 'leaving') {
       const { suspicionMs, hungGraceMs } = this.#options
       const deadlineMs = verdict === 'hung' ? entry.heardMs + hungGraceMs : nowMs + suspicionMs
       // The first silent answer starts the time, the next do not prolong it; a hung process gets its grace.
@@ -222,12 +213,12 @@ export class MemberTable {
     else if (member.id !== this.#local.id) this.#remember(member, 'left', 0, 0, nowMs)
   }
 
-  /** We were asleep: the silence was ours. Everybody gets a full `dropTime` again, verifications are called off. */
+  /** We were asleep: the silence was ours. Everybody gets a full `dropTime` again, and the silence of those asked counts for nothing. */
   forgive(nowMs: number): void {
     for (const entry of this.#entries.values()) {
       entry.heardMs = nowMs
       entry.datagramMs = nowMs
-      entry.token = 0
+      entry.excused = true
       if (entry.deadlineMs !== undefined) this.#alive(entry, nowMs)
     }
   }
@@ -278,46 +269,53 @@ export class MemberTable {
       return false
     }
     this.#remembered.remove(member.id)
-    this.#entries.set(member.id, {
-      member,
-      incarnation: Math.max(incarnation, life?.incarnation ?? 0),
-      count: life?.count ?? 0,
-      heardMs: nowMs,
-      datagramMs: nowMs,
-      token: 0,
-      verifiedMs: nowMs,
-      deadlineMs: undefined,
-    })
+    const resumed = Math.max(incarnation, life?.incarnation ?? 0)
+    this.#entries.set(member.id, memberEntry(member, resumed, life?.count ?? 0, nowMs))
     this.#sorted = undefined
     this.#emit({ kind: 'added', member })
     return true
   }
 
-  #alive(entry: Entry, nowMs: number): void {
+  #alive(entry: MemberEntry, nowMs: number): void {
     entry.heardMs = nowMs
     if (entry.deadlineMs === undefined) return
     entry.deadlineMs = undefined
     this.counts.falseSuspicions++
   }
 
-  #verify(entry: Entry, why: SuspicionWhy, nowMs: number): void {
-    if (entry.token !== 0) return
+  #verify(entry: MemberEntry, why: SuspicionWhy, nowMs: number): void {
+    // The end of a connection does not wait for the answer to a milder question.
+    if (entry.token !== 0 && (why !== 'ended' || entry.why === 'ended')) return
     entry.token = ++this.#token
     entry.verifiedMs = nowMs
+    entry.why = why
+    entry.excused = false
     this.counts.verifications++
     this.#emit({ kind: 'verify', member: entry.member, why, token: entry.token })
   }
 
-  #remove(entry: Entry, reason: DisappearedReason, nowMs: number): void {
+  /** Asks at once, but not as often as such datagrams may come. A goodbye need not wait for the answer. */
+  #saidToLeave(entry: MemberEntry, nowMs: number): void {
+    if (nowMs - entry.leavingMs < VERIFY_AGAIN_MS) return
+    entry.leavingMs = nowMs
+    this.#verify(entry, 'leaving', nowMs)
+  }
+
+  #remove(
+    entry: MemberEntry,
+    reason: DisappearedReason,
+    nowMs: number,
+    standing: RememberedMember['standing'] = reason === 'dead' ? 'absent' : reason,
+  ): void {
     this.#entries.delete(entry.member.id)
     this.#sorted = undefined
-    this.#remember(entry.member, reason === 'dead' ? 'absent' : reason, entry.incarnation, entry.count, nowMs)
+    this.#remember(entry.member, standing, entry.incarnation, entry.count, nowMs)
     this.#emit({ kind: 'disappeared', member: entry.member, reason })
   }
 
   #remember(
     member: Member,
-    standing: 'absent' | 'left' | 'superseded',
+    standing: RememberedMember['standing'],
     incarnation: number,
     count: number,
     sinceMs: number,

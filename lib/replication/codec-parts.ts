@@ -60,9 +60,7 @@ export function checkedKey(origin: MemberId, seq: number): RecordKey {
 }
 
 /** Hybrid time and member; `seq` only where the stamp is a write's. */
-export function writeStamp(
-  writer: Writer, field: number, stamp: AccessStamp & { readonly seq?: number },
-): void {
+export function writeStamp(writer: Writer, field: number, stamp: AccessStamp & { readonly seq?: number }): void {
   writer.uint32((field << 3) | 2).fork()
   if (stamp.origin !== '') writeId(writer, 1, stamp.origin)
   writeUint(writer, 2, stamp.wallMs)
@@ -97,7 +95,11 @@ export function readAccess(reader: FieldReader): AccessStamp {
 
 /** One digest entry or set of missing dots; base 0 in the latter. */
 export function writeDots(
-  writer: Writer, field: number, origin: MemberId, base: number, ranges: readonly Range[],
+  writer: Writer,
+  field: number,
+  origin: MemberId,
+  base: number,
+  ranges: readonly Range[],
 ): void {
   writer.uint32((field << 3) | 2).fork()
   writeId(writer, 1, origin)

@@ -30,7 +30,11 @@ export function writeDelta(writer: Writer, field: number, delta: Delta): void {
   if (key.origin !== stamp.origin || key.seq !== stamp.seq) writeUint(writer, 7, key.seq)
   for (const [origin, seq] of delta.deps) writeDot(writer, 8, origin, seq)
   for (const [name, value] of delta.writes) {
-    writer.uint32((9 << 3) | 2).fork().uint32((1 << 3) | 2).string(name)
+    writer
+      .uint32((9 << 3) | 2)
+      .fork()
+      .uint32((1 << 3) | 2)
+      .string(name)
     if (value !== undefined) writer.uint32((2 << 3) | 2).bytes(value)
     writer.ldelim()
   }
@@ -53,17 +57,38 @@ export function readDelta(reader: FieldReader): Delta {
   let limit: AccessStamp | undefined
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
-      case 1: kind = reader.uint32(); break
-      case 2: origin = readId(reader); break
-      case 3: seq = reader.uint53(); break
-      case 4: wallMs = reader.uint53(); break
-      case 5: counter = reader.uint32(); break
-      case 6: keyOrigin = readId(reader); break
-      case 7: keySeq = reader.uint53(); break
-      case 8: readContext(reader, deps); break
-      case 9: readWrite(reader, writes); break
-      case 10: limit = readAccess(reader); break
-      default: reader.skip()
+      case 1:
+        kind = reader.uint32()
+        break
+      case 2:
+        origin = readId(reader)
+        break
+      case 3:
+        seq = reader.uint53()
+        break
+      case 4:
+        wallMs = reader.uint53()
+        break
+      case 5:
+        counter = reader.uint32()
+        break
+      case 6:
+        keyOrigin = readId(reader)
+        break
+      case 7:
+        keySeq = reader.uint53()
+        break
+      case 8:
+        readContext(reader, deps)
+        break
+      case 9:
+        readWrite(reader, writes)
+        break
+      case 10:
+        limit = readAccess(reader)
+        break
+      default:
+        reader.skip()
     }
   }
   const name = KINDS[kind]
@@ -90,7 +115,11 @@ export function writeRecord(writer: Writer, field: number, record: RecordSnapsho
   writeKey(writer, 1, record.key)
   for (const origin of origins.keys()) writeId(writer, 2, origin)
   for (const [name, { stamp, value }] of record.attributes) {
-    writer.uint32((3 << 3) | 2).fork().uint32((1 << 3) | 2).string(name)
+    writer
+      .uint32((3 << 3) | 2)
+      .fork()
+      .uint32((1 << 3) | 2)
+      .string(name)
     writeUint(writer, 2, indexOf(stamp.origin))
     writeUint(writer, 3, stamp.wallMs)
     writeUint(writer, 4, stamp.counter)
@@ -120,7 +149,9 @@ export function readRecord(reader: FieldReader): RecordSnapshot {
   const context: [MemberId, number][] = []
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
-      case 1: key = readKey(reader); break
+      case 1:
+        key = readKey(reader)
+        break
       case 2:
         if (origins.length === ATTRIBUTES_MAX) throw new ProtocolError('Too many members in a record')
         origins.push(readId(reader))
@@ -133,9 +164,14 @@ export function readRecord(reader: FieldReader): RecordSnapshot {
         if (context.length === CONTEXT_MAX) throw new ProtocolError('Too long a context')
         context.push(readIndexed(reader, origins))
         break
-      case 5: access = readAccess(reader); break
-      case 6: ageMs = reader.uint53(); break
-      default: reader.skip()
+      case 5:
+        access = readAccess(reader)
+        break
+      case 6:
+        ageMs = reader.uint53()
+        break
+      default:
+        reader.skip()
     }
   }
   if (key === '') throw new ProtocolError('A record without a key')
@@ -226,13 +262,26 @@ function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [stri
   let value: Uint8Array | undefined
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
-      case 1: name = reader.text(NAME_BYTES_MAX); break
-      case 2: index = reader.uint32(); break
-      case 3: wallMs = reader.uint53(); break
-      case 4: counter = reader.uint32(); break
-      case 5: seq = reader.uint53(); break
-      case 6: value = new Uint8Array(reader.bytes(VALUE_BYTES_MAX)); break
-      default: reader.skip()
+      case 1:
+        name = reader.text(NAME_BYTES_MAX)
+        break
+      case 2:
+        index = reader.uint32()
+        break
+      case 3:
+        wallMs = reader.uint53()
+        break
+      case 4:
+        counter = reader.uint32()
+        break
+      case 5:
+        seq = reader.uint53()
+        break
+      case 6:
+        value = new Uint8Array(reader.bytes(VALUE_BYTES_MAX))
+        break
+      default:
+        reader.skip()
     }
   }
   if (counter > 65_535 || wallMs >= 2 ** 48) throw new ProtocolError('A stamp is out of range')
@@ -250,4 +299,3 @@ function nonZero(seq: number): number {
   if (seq === 0) throw new ProtocolError('Numbers start at 1')
   return seq
 }
-

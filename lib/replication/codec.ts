@@ -2,7 +2,16 @@ import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import { BUCKETS } from './bucket-index.js'
 import {
-  addDigestEntry, canonicalDigest, readAccess, readId, readKey, readMissing, writeDots, writeId, writeKey, writeStamp,
+  addDigestEntry,
+  canonicalDigest,
+  readAccess,
+  readId,
+  readKey,
+  readMissing,
+  writeDots,
+  writeId,
+  writeKey,
+  writeStamp,
   writeUint,
 } from './codec-parts.js'
 import { FieldReader } from './codec-reader.js'
@@ -19,8 +28,22 @@ type Writer = protobuf.Writer
 
 /** Numbers on the wire; never reused. */
 const KIND_NUMBERS: Readonly<Record<MessageKind, number>> = {
-  delta: 1, fetch: 2, record: 3, tombstone: 4, touches: 5, check: 6, checked: 7, askDigest: 8, digest: 9, pull: 10,
-  notKept: 11, reconcileStart: 12, reconcileBusy: 13, reconcileHeader: 14, reconcileRequest: 15, reconcileChunk: 16,
+  delta: 1,
+  fetch: 2,
+  record: 3,
+  tombstone: 4,
+  touches: 5,
+  check: 6,
+  checked: 7,
+  askDigest: 8,
+  digest: 9,
+  pull: 10,
+  notKept: 11,
+  reconcileStart: 12,
+  reconcileBusy: 13,
+  reconcileHeader: 14,
+  reconcileRequest: 15,
+  reconcileChunk: 16,
 }
 const KIND_NAMES: ReadonlyMap<number, MessageKind> = new Map(
   Object.entries(KIND_NUMBERS).map(([name, number]) => [number, name as MessageKind]),
@@ -33,11 +56,21 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
   const writer = protobuf.Writer.create()
   writeUint(writer, 1, KIND_NUMBERS[message.kind])
   switch (message.kind) {
-    case 'delta': writeDelta(writer, 2, message.delta); break
-    case 'fetch': writeKey(writer, 3, message.key); break
-    case 'record': writeRecord(writer, 4, message.record); break
-    case 'tombstone': writeTombstone(writer, 5, message.key, message.tombstone); break
-    case 'touches': writeTouches(writer, message.entries); break
+    case 'delta':
+      writeDelta(writer, 2, message.delta)
+      break
+    case 'fetch':
+      writeKey(writer, 3, message.key)
+      break
+    case 'record':
+      writeRecord(writer, 4, message.record)
+      break
+    case 'tombstone':
+      writeTombstone(writer, 5, message.key, message.tombstone)
+      break
+    case 'touches':
+      writeTouches(writer, message.entries)
+      break
     case 'check':
       writeUint(writer, 7, message.round)
       for (const { key, access } of message.entries) writeTouch(writer, { key, access, ageMs: 0 })
@@ -55,7 +88,9 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       for (const { origin, ranges } of message.missing) writeDots(writer, 11, origin, 0, ranges)
       break
     case 'reconcileStart':
-    case 'reconcileBusy': writeUint(writer, 12, message.id); break
+    case 'reconcileBusy':
+      writeUint(writer, 12, message.id)
+      break
     case 'reconcileHeader':
       for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
       writeAbsent(writer, message.absent)
@@ -118,33 +153,88 @@ interface Fields {
 
 function readFields(reader: FieldReader): Fields {
   const fields: Fields = {
-    kind: 0, delta: undefined, key: undefined, record: undefined, tombstone: undefined, touches: [], number: 0,
-    digest: [], absent: [], ready: false, missing: [], id: 0, hashes: undefined, buried: undefined, buckets: [],
-    after: undefined, have: [], parts: [], last: false,
+    kind: 0,
+    delta: undefined,
+    key: undefined,
+    record: undefined,
+    tombstone: undefined,
+    touches: [],
+    number: 0,
+    digest: [],
+    absent: [],
+    ready: false,
+    missing: [],
+    id: 0,
+    hashes: undefined,
+    buried: undefined,
+    buckets: [],
+    after: undefined,
+    have: [],
+    parts: [],
+    last: false,
   }
   const end = reader.length
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
-      case 1: fields.kind = reader.uint32(); break
-      case 2: fields.delta = readDelta(reader); break
-      case 3: fields.key = readKey(reader); break
-      case 4: fields.record = readRecord(reader); break
-      case 5: fields.tombstone = readTombstone(reader); break
-      case 6: push(fields.touches, readTouch(reader)); break
-      case 7: fields.number = reader.uint53(); break
-      case 8: addDigestEntry(fields.digest, reader); break
-      case 9: push(fields.absent, readAbsent(reader)); break
-      case 10: fields.ready = reader.uint32() !== 0; break
-      case 11: push(fields.missing, readMissing(reader)); break
-      case 12: fields.id = reader.uint53(); break
-      case 13: fields.hashes = reader.bytes(BUCKETS * 8); break
-      case 14: fields.buried = reader.bytes(BUCKETS / 8); break
-      case 15: push(fields.buckets, readBucket(reader)); break
-      case 16: fields.after = readKey(reader); break
-      case 17: push(fields.have, readKeyHash(reader)); break
-      case 18: push(fields.parts, readPart(reader)); break
-      case 19: fields.last = reader.uint32() !== 0; break
-      default: reader.skip()
+      case 1:
+        fields.kind = reader.uint32()
+        break
+      case 2:
+        fields.delta = readDelta(reader)
+        break
+      case 3:
+        fields.key = readKey(reader)
+        break
+      case 4:
+        fields.record = readRecord(reader)
+        break
+      case 5:
+        fields.tombstone = readTombstone(reader)
+        break
+      case 6:
+        push(fields.touches, readTouch(reader))
+        break
+      case 7:
+        fields.number = reader.uint53()
+        break
+      case 8:
+        addDigestEntry(fields.digest, reader)
+        break
+      case 9:
+        push(fields.absent, readAbsent(reader))
+        break
+      case 10:
+        fields.ready = reader.uint32() !== 0
+        break
+      case 11:
+        push(fields.missing, readMissing(reader))
+        break
+      case 12:
+        fields.id = reader.uint53()
+        break
+      case 13:
+        fields.hashes = reader.bytes(BUCKETS * 8)
+        break
+      case 14:
+        fields.buried = reader.bytes(BUCKETS / 8)
+        break
+      case 15:
+        push(fields.buckets, readBucket(reader))
+        break
+      case 16:
+        fields.after = readKey(reader)
+        break
+      case 17:
+        push(fields.have, readKeyHash(reader))
+        break
+      case 18:
+        push(fields.parts, readPart(reader))
+        break
+      case 19:
+        fields.last = reader.uint32() !== 0
+        break
+      default:
+        reader.skip()
     }
   }
   return fields
@@ -154,33 +244,45 @@ function assemble(fields: Fields): ReplicationMessage {
   const kind = KIND_NAMES.get(fields.kind)
   const { id, absent } = fields
   switch (kind) {
-    case 'delta': return { kind, delta: given(fields.delta) }
-    case 'fetch': return { kind, key: given(fields.key) }
-    case 'record': return { kind, record: given(fields.record) }
+    case 'delta':
+      return { kind, delta: given(fields.delta) }
+    case 'fetch':
+      return { kind, key: given(fields.key) }
+    case 'record':
+      return { kind, record: given(fields.record) }
     case 'tombstone': {
       const [key, tombstone] = given(fields.tombstone)
       return { kind, key, tombstone }
     }
-    case 'touches': return { kind, entries: fields.touches }
+    case 'touches':
+      return { kind, entries: fields.touches }
     case 'check': {
       const entries = fields.touches.map(({ key, access }) => ({ key, access }))
       return { kind, round: fields.number, entries }
     }
-    case 'checked': return { kind, round: fields.number, later: fields.touches }
-    case 'askDigest': return { kind }
-    case 'digest': return { kind, digest: canonicalDigest(fields.digest), absent, ready: fields.ready }
-    case 'pull': return { kind, missing: fields.missing }
-    case 'notKept': return { kind }
+    case 'checked':
+      return { kind, round: fields.number, later: fields.touches }
+    case 'askDigest':
+      return { kind }
+    case 'digest':
+      return { kind, digest: canonicalDigest(fields.digest), absent, ready: fields.ready }
+    case 'pull':
+      return { kind, missing: fields.missing }
+    case 'notKept':
+      return { kind }
     case 'reconcileStart':
-    case 'reconcileBusy': return { kind, id }
+    case 'reconcileBusy':
+      return { kind, id }
     case 'reconcileHeader': {
       const digest = canonicalDigest(fields.digest)
       return { kind, id, digest, absent, hashes: unpackHashes(fields.hashes), buried: unpackBits(fields.buried) }
     }
     case 'reconcileRequest':
       return { kind, id, buckets: fields.buckets, after: fields.after, have: fields.have }
-    case 'reconcileChunk': return { kind, id, parts: fields.parts, last: fields.last }
-    default: throw new ProtocolError(`Unknown replication message ${fields.kind}`)
+    case 'reconcileChunk':
+      return { kind, id, parts: fields.parts, last: fields.last }
+    default:
+      throw new ProtocolError(`Unknown replication message ${fields.kind}`)
   }
 }
 
@@ -245,7 +347,11 @@ function readAbsent(reader: FieldReader): AbsentMember {
 function writeKeyHash(writer: Writer, key: RecordKey, hash: Hash64): void {
   writer.uint32((17 << 3) | 2).fork()
   writeKey(writer, 1, key)
-  writer.uint32((2 << 3) | 5).fixed32(hash.high).uint32((3 << 3) | 5).fixed32(hash.low)
+  writer
+    .uint32((2 << 3) | 5)
+    .fixed32(hash.high)
+    .uint32((3 << 3) | 5)
+    .fixed32(hash.low)
   writer.ldelim()
 }
 
@@ -284,13 +390,26 @@ function readPart(reader: FieldReader): BucketPart {
   const records: RecordSnapshot[] = []
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
-      case 1: bucket = readBucket(reader); break
-      case 2: after = readKey(reader); break
-      case 3: upTo = readKey(reader); break
-      case 4: push(keys, readKey(reader)); break
-      case 5: push(tombstones, readTombstone(reader)); break
-      case 6: push(records, readRecord(reader)); break
-      default: reader.skip()
+      case 1:
+        bucket = readBucket(reader)
+        break
+      case 2:
+        after = readKey(reader)
+        break
+      case 3:
+        upTo = readKey(reader)
+        break
+      case 4:
+        push(keys, readKey(reader))
+        break
+      case 5:
+        push(tombstones, readTombstone(reader))
+        break
+      case 6:
+        push(records, readRecord(reader))
+        break
+      default:
+        reader.skip()
     }
   }
   return { bucket, after, upTo, keys, tombstones, records }
@@ -315,9 +434,10 @@ function packHashes(hashes: readonly Hash64[]): Uint8Array {
 function unpackHashes(bytes: Uint8Array | undefined): Hash64[] {
   if (bytes?.length !== BUCKETS * 8) throw new ProtocolError('Bucket hashes have another size')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return Array.from({ length: BUCKETS }, (_, index) => (
-    { high: view.getUint32(index * 8), low: view.getUint32(index * 8 + 4) }
-  ))
+  return Array.from({ length: BUCKETS }, (_, index) => ({
+    high: view.getUint32(index * 8),
+    low: view.getUint32(index * 8 + 4),
+  }))
 }
 
 function packBits(buckets: readonly number[]): Uint8Array {

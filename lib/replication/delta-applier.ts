@@ -88,11 +88,17 @@ export class DeltaApplier {
     record ??= state.insert(key, now)
     const target = record
     let done: Applied = 'done'
-    state.change(target, cause, created, () => target.applyDelta(delta), () => {
-      target.use({ wallMs: stamp.wallMs, counter: stamp.counter, origin: stamp.origin }, 0, now)
-      done = this.#finish(delta)
-      state.counters.applied++
-    })
+    state.change(
+      target,
+      cause,
+      created,
+      () => target.applyDelta(delta),
+      () => {
+        target.use({ wallMs: stamp.wallMs, counter: stamp.counter, origin: stamp.origin }, 0, now)
+        done = this.#finish(delta)
+        state.counters.applied++
+      },
+    )
     return done
   }
 
@@ -132,7 +138,13 @@ export class DeltaApplier {
     const now = state.now()
     record ??= state.insert(key, now - snapshot.ageMs)
     const target = record
-    state.change(target, 'remote', created, () => target.join(snapshot, now), () => this.#markDots(snapshot))
+    state.change(
+      target,
+      'remote',
+      created,
+      () => target.join(snapshot, now),
+      () => this.#markDots(snapshot),
+    )
     return true
   }
 
@@ -154,6 +166,8 @@ export class DeltaApplier {
     const needed = !this.#creationSeen(key) || expiredBefore || (limit !== undefined && record !== undefined)
     if (needed) state.tombstones.set(key, tombstone)
     state.remove(key, limit === undefined ? 'invalidated' : 'expired', 'remote')
+    // The tombstone is all that its delta does; unmarked, equal seen-sets could stand over different records.
+    state.mark(tombstone.dot.origin, tombstone.dot.seq)
   }
 
   #creationSeen(key: RecordKey): boolean {

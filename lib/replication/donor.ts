@@ -57,10 +57,18 @@ export class Donor {
     this.#serving.set(from, state.now())
     const buried: number[] = []
     for (let bucket = 0; bucket < BUCKETS; bucket++) if (state.tombstones.keys(bucket).size > 0) buried.push(bucket)
-    state.env.send([from], {
-      kind: 'reconcileHeader', id, digest: this.#digest(), absent: this.#peers.absent(),
-      hashes: [...state.buckets.hashes], buried,
-    }, { bulk: true })
+    state.env.send(
+      [from],
+      {
+        kind: 'reconcileHeader',
+        id,
+        digest: this.#digest(),
+        absent: this.#peers.absent(),
+        hashes: [...state.buckets.hashes],
+        buried,
+      },
+      { bulk: true },
+    )
   }
 
   request(message: Request, from: MemberId): void {
@@ -104,7 +112,10 @@ export class Donor {
 
   /** What a bucket has after a key, up to about `limitBytes`, but at least one entry. */
   #part(
-    bucket: number, after: RecordKey | undefined, have: ReadonlyMap<RecordKey, Hash64>, limitBytes: number,
+    bucket: number,
+    after: RecordKey | undefined,
+    have: ReadonlyMap<RecordKey, Hash64>,
+    limitBytes: number,
   ): { part: Part; size: number } {
     const state = this.#state
     const part: Part = { bucket, after, upTo: undefined, keys: [], tombstones: [], records: [] }

@@ -41,7 +41,10 @@ export class Expiry {
   #askedAtMs = 0
 
   constructor(
-    state: ReplicaState, peers: Peers, touches: Touches, expire: (key: RecordKey, limit: AccessStamp) => void,
+    state: ReplicaState,
+    peers: Peers,
+    touches: Touches,
+    expire: (key: RecordKey, limit: AccessStamp) => void,
   ) {
     this.#state = state
     this.#peers = peers
@@ -129,7 +132,10 @@ export class Expiry {
       if (now - sinceMs >= this.#state.options.aloneAfterStallMs) this.#fencedAtMs = undefined
     } else if (now - this.#askedAtMs >= this.#state.options.checkTimeoutMs) {
       this.#askedAtMs = now
-      this.#state.env.send(present.map(peer => peer.id), { kind: 'askDigest' })
+      this.#state.env.send(
+        present.map(peer => peer.id),
+        { kind: 'askDigest' },
+      )
     }
     return this.#fencedAtMs === undefined
   }

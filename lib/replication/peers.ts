@@ -90,7 +90,14 @@ export class Peers {
 
   #insert({ id, name }: { readonly id: MemberId; readonly name: string }, present: boolean, nowMs: number): Peer {
     const peer: Peer = {
-      id, name, present, ready: false, heard: false, digest: undefined, seen: undefined, absentSinceMs: nowMs,
+      id,
+      name,
+      present,
+      ready: false,
+      heard: false,
+      digest: undefined,
+      seen: undefined,
+      absentSinceMs: nowMs,
       askedAtMs: -Infinity,
     }
     this.#peers.set(id, peer)

@@ -1,11 +1,12 @@
 import type { MemberId } from '../membership/member.js'
-import { BUCKETS } from './bucket-index.js'
+import { BUCKETS, bucketOf } from './bucket-index.js'
 import type { DeltaApplier } from './delta-applier.js'
 import type { BucketPart, KeyHash, ReplicationMessage } from './messages.js'
 import { sameHash } from './mix.js'
 import type { RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
-import { type Digest, intersectDigests, SeenSet } from './seen-set.js'
+import { type Digest, SeenSet } from './seen-set.js'
+import { creationDot } from './stamp.js'
 
 type Header = Extract<ReplicationMessage, { kind: 'reconcileHeader' }>
 type Chunk = Extract<ReplicationMessage, { kind: 'reconcileChunk' }>
@@ -18,15 +19,15 @@ const RETRIES_MAX = 12
 interface Running {
   readonly id: number
   readonly donor: MemberId
-  /** The donor's seen-set at the start. */
+  /** The donor's seen-set at the start, which may be claimed at the end. */
   seen: SeenSet | undefined
-  /** What may be claimed at the end: the start seen-sets of all donors of this run in common. */
+  /** The same as data. */
   claim: Digest | undefined
+  /** Buckets that have since gained a record the donor had seen; they are compared once more. */
+  readonly stale: Set<number>
   /** Buckets still to compare, ascending, and how far into the first. */
   todo: number[]
   after: RecordKey | undefined
-  /** First bucket not known to be done; where another donor goes on. */
-  next: number
   activeAtMs: number
   retries: number
   /** Something had to be left out, so nothing may be claimed. */
@@ -35,7 +36,9 @@ interface Running {
 
 /**
  * The pulling side of a state comparison: join, heal, overrun ring. It merges the donor's buckets one after another
- * and only after the last takes over the donor's seen-set. Resumable at the next bucket with another donor.
+ * and only after the last takes over the donor's seen-set. After an interruption another donor's hashes tell what is
+ * left: merged buckets are equal and skipped. Where only the first donor knew of a removal, the record comes back
+ * rather than being absent under a seen-set equal to the others'.
  */
 export class Reconcile {
   readonly #state: ReplicaState
@@ -43,11 +46,14 @@ export class Reconcile {
   readonly #inherit: (header: Header) => void
   readonly #finished: (claimed: boolean) => void
   #running: Running | undefined
-  #paused: { readonly next: number; readonly claim: Digest | undefined } | undefined
+  #interrupted = false
+  #merging = false
   #nextId = 1
 
   constructor(
-    state: ReplicaState, applier: DeltaApplier, inherit: (header: Header) => void,
+    state: ReplicaState,
+    applier: DeltaApplier,
+    inherit: (header: Header) => void,
     finished: (claimed: boolean) => void,
   ) {
     this.#state = state
@@ -68,13 +74,20 @@ export class Reconcile {
   start(donor: MemberId): void {
     if (this.#running !== undefined) return
     const state = this.#state
-    const resumed = this.#paused
-    this.#paused = undefined
-    if (resumed !== undefined && resumed.next > 0) state.counters.reconcilesResumed++
+    if (this.#interrupted) state.counters.reconcilesResumed++
+    this.#interrupted = false
     state.counters.reconciles++
     this.#running = {
-      id: this.#nextId++, donor, seen: undefined, claim: resumed?.claim, todo: [], after: undefined,
-      next: resumed?.next ?? 0, activeAtMs: state.now(), retries: 0, tainted: false,
+      id: this.#nextId++,
+      donor,
+      seen: undefined,
+      claim: undefined,
+      stale: new Set(),
+      todo: [],
+      after: undefined,
+      activeAtMs: state.now(),
+      retries: 0,
+      tainted: false,
     }
     this.#sendStart(this.#running)
   }
@@ -84,13 +97,14 @@ export class Reconcile {
     if (run === undefined || run.seen !== undefined) return
     const state = this.#state
     run.seen = SeenSet.from(message.digest)
-    run.claim = run.claim === undefined ? message.digest : intersectDigests(run.claim, message.digest)
+    run.claim = message.digest
     this.#inherit(message)
     if (!state.options.rules.claimV0Last) state.seen.claim(message.digest)
     const buried = new Set(message.buried)
-    for (let bucket = run.next; bucket < BUCKETS; bucket++) {
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
       const differs = !sameHash(message.hashes[bucket]!, state.buckets.hashes[bucket]!)
       if (differs || buried.has(bucket)) run.todo.push(bucket)
+      else for (const key of state.tombstones.keys(bucket)) this.#settle(key, run.seen)
     }
     this.#progress(run)
   }
@@ -107,9 +121,19 @@ export class Reconcile {
       run.activeAtMs = this.#state.now()
       if (part.upTo !== undefined) continue
       run.todo.shift()
-      run.next = part.bucket + 1
     }
     if (message.last) this.#progress(run)
+  }
+
+  /**
+   * A record came in from elsewhere. Where its bucket has been compared already, the donor may have seen its removal
+   * before the start, which the claim at the end would then cover while the record stays.
+   */
+  inserted(key: RecordKey): void {
+    const run = this.#running
+    if (run?.seen === undefined || this.#merging) return
+    const { origin, seq } = creationDot(key)
+    if (run.seen.has(origin, seq)) run.stale.add(bucketOf(key))
   }
 
   /** The donor cannot serve now. */
@@ -133,14 +157,13 @@ export class Reconcile {
     else this.#request(run)
   }
 
-  /** Gives up with this donor, keeping what was achieved for the next. */
+  /** Gives up with this donor; what was merged stays merged. */
   abandon(): void {
     const run = this.#running
     if (run === undefined) return
     this.#running = undefined
     this.#state.counters.reconcilesAbandoned++
-    const keep = run.seen !== undefined || run.next > 0
-    if (keep && !run.tainted) this.#paused = { next: run.next, claim: run.claim }
+    this.#interrupted = run.seen !== undefined
     this.#finished(false)
   }
 
@@ -154,6 +177,10 @@ export class Reconcile {
   }
 
   #progress(run: Running): void {
+    if (run.todo.length === 0 && run.stale.size > 0) {
+      run.todo = [...run.stale].sort((a, b) => a - b)
+      run.stale.clear()
+    }
     if (run.todo.length > 0) {
       this.#request(run)
       return
@@ -185,12 +212,28 @@ export class Reconcile {
     const held = new Set(part.keys)
     // The donor may yet learn of a later use, so an expiry there is no proof; the tombstone has had its say.
     for (const [key, tombstone] of part.tombstones) if (tombstone.limit !== undefined) held.add(key)
+    this.#merging = true
     for (const record of part.records) if (!this.#applier.mergeRecord(record)) run.tainted = true
+    this.#merging = false
     for (const key of [...state.buckets.keys(part.bucket)]) {
       const inside = (part.after === undefined || key > part.after) && (part.upTo === undefined || key <= part.upTo)
       if (!inside || held.has(key) || !state.provesRemoval(run.seen!, key)) continue
       state.counters.removedByAbsence++
       state.remove(key, 'invalidated', 'remote')
     }
+    for (const key of state.tombstones.keys(part.bucket)) {
+      const inside = (part.after === undefined || key > part.after) && (part.upTo === undefined || key <= part.upTo)
+      if (inside && !held.has(key)) this.#settle(key, run.seen!)
+    }
+  }
+
+  /**
+   * The donor has neither record nor tombstone of what expired here. If it had seen the creation, the record is gone
+   * for good, perhaps by an invalidation the claim will cover: a later use must not bring it back.
+   */
+  #settle(key: RecordKey, seen: SeenSet): void {
+    const { tombstones } = this.#state
+    const { dot, limit } = tombstones.get(key)!
+    if (limit !== undefined && this.#state.provesRemoval(seen, key)) tombstones.set(key, { dot })
   }
 }

@@ -1,5 +1,5 @@
-import type { MemberId } from '../membership/member.js'
 import type { SendReceipt } from '../channel/topic.js'
+import type { MemberId } from '../membership/member.js'
 import { BucketIndex, bucketOf } from './bucket-index.js'
 import { DeltaRing } from './delta-ring.js'
 import { HybridClock } from './hybrid-clock.js'
@@ -79,14 +79,36 @@ export class ReplicaState {
   readonly ring: DeltaRing
   readonly clock: HybridClock = new HybridClock()
   readonly counters: ReplicaCounters = {
-    applied: 0, duplicates: 0, deferred: 0, rejectedAhead: 0, unmarked: 0, fetches: 0, fetchesRefused: 0, pulls: 0,
-    notKept: 0, reconciles: 0, reconcilesResumed: 0, reconcilesAbandoned: 0, removedByAbsence: 0, divergences: 0,
-    expired: 0, renewed: 0, revived: 0, checks: 0, touchesSent: 0, tombstonesCollected: 0, tombstonesOverflowed: 0,
-    stalls: 0, startedAlone: 0, refills: 0,
+    applied: 0,
+    duplicates: 0,
+    deferred: 0,
+    rejectedAhead: 0,
+    unmarked: 0,
+    fetches: 0,
+    fetchesRefused: 0,
+    pulls: 0,
+    notKept: 0,
+    reconciles: 0,
+    reconcilesResumed: 0,
+    reconcilesAbandoned: 0,
+    removedByAbsence: 0,
+    divergences: 0,
+    expired: 0,
+    renewed: 0,
+    revived: 0,
+    checks: 0,
+    touchesSent: 0,
+    tombstonesCollected: 0,
+    tombstonesOverflowed: 0,
+    stalls: 0,
+    startedAlone: 0,
+    refills: 0,
   }
   ready = false
   /** Time the process stood still, which is no session's idle time. */
   stalledMs = 0
+  /** Told of every record that is new here, before it is filled. */
+  inserted: (key: RecordKey) => void = () => {}
   readonly #emit: (change: RecordChange) => void
 
   constructor(env: ReplicaEnvironment, options: ReplicaOptions, emit: (change: RecordChange) => void) {
@@ -112,12 +134,17 @@ export class ReplicaState {
     const record = new ReplicaRecord(key, bucketOf(key), usedAtMs)
     this.records.set(key, record)
     this.buckets.add(record.bucket, key, record.hash)
+    this.inserted(key)
     return record
   }
 
   /** Runs a change of a record and tells the listeners afterwards, when everything is in place. */
   change(
-    record: ReplicaRecord, cause: 'local' | 'remote', created: boolean, run: () => string[], done?: () => void,
+    record: ReplicaRecord,
+    cause: 'local' | 'remote',
+    created: boolean,
+    run: () => string[],
+    done?: () => void,
   ): void {
     const before: Hash64 = record.hash
     const names = run()

@@ -1,6 +1,7 @@
 import type { DeliveryOutcome } from '../channel/topic.js'
 import type { Member, MemberId } from '../membership/member.js'
 import { AntiEntropy } from './anti-entropy.js'
+import { canonicalRecord } from './canonical.js'
 import { type Delta, type DeltaKind, NO_WRITES } from './delta.js'
 import { DeltaApplier } from './delta-applier.js'
 import { Donor } from './donor.js'
@@ -10,10 +11,15 @@ import type { Hash64 } from './mix.js'
 import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
 import { checkLimits } from './record-limits.js'
-import { canonicalRecord } from './canonical.js'
 import {
-  type AttributeWrites, type IssuedDelta, MAX_INACTIVE, type RecordChange, type RecordKey, type RecordStore,
-  type Stamp, type WriteOptions,
+  type AttributeWrites,
+  type IssuedDelta,
+  MAX_INACTIVE,
+  type RecordChange,
+  type RecordKey,
+  type RecordStore,
+  type Stamp,
+  type WriteOptions,
 } from './replica-contract.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replica-options.js'
 import { type ReplicaCounters, type ReplicaEnvironment, ReplicaState } from './replica-state.js'
@@ -72,8 +78,12 @@ export class Replica implements RecordStore {
     this.#applier = new DeltaApplier(state, key => this.#object(key))
     this.#entropy = new AntiEntropy(state, this.#peers, from => this.#reconcile.start(from))
     this.#reconcile = new Reconcile(
-      state, this.#applier, header => this.#inherit(header.absent), claimed => this.#reconciled(claimed),
+      state,
+      this.#applier,
+      header => this.#inherit(header.absent),
+      claimed => this.#reconciled(claimed),
     )
+    state.inserted = key => this.#reconcile.inserted(key)
     this.#donor = new Donor(state, this.#peers, () => this.#entropy.digest())
     this.#touches = new Touches(state, (key, from) => this.#entropy.fetch(key, from))
     this.#expiry = new Expiry(state, this.#peers, this.#touches, (key, limit) => this.#issueExpiry(key, limit))
@@ -151,7 +161,8 @@ export class Replica implements RecordStore {
     this.#noticeStall()
     const peer = this.#peers.get(from)
     switch (message.kind) {
-      case 'delta': return this.#receiveDelta(message.delta, from)
+      case 'delta':
+        return this.#receiveDelta(message.delta, from)
       case 'record':
         this.#entropy.arrived(message.record.key)
         return this.#applier.mergeRecord(message.record) ? 'applied' : 'rejected'
@@ -159,11 +170,21 @@ export class Replica implements RecordStore {
         this.#entropy.arrived(message.key)
         this.#applier.takeTombstone(message.key, message.tombstone)
         break
-      case 'fetch': this.#entropy.fetched(message.key, from); break
-      case 'touches': this.#touches.received(message.entries, from); break
-      case 'check': this.#expiry.check(message.round, message.entries, from); break
-      case 'checked': this.#expiry.checked(message.round, message.later, from); break
-      case 'askDigest': this.#state.env.send([from], this.#entropy.digestMessage()); break
+      case 'fetch':
+        this.#entropy.fetched(message.key, from)
+        break
+      case 'touches':
+        this.#touches.received(message.entries, from)
+        break
+      case 'check':
+        this.#expiry.check(message.round, message.entries, from)
+        break
+      case 'checked':
+        this.#expiry.checked(message.round, message.later, from)
+        break
+      case 'askDigest':
+        this.#state.env.send([from], this.#entropy.digestMessage())
+        break
       case 'digest':
         if (peer === undefined || !peer.present) return 'deferred'
         this.#inherit(message.absent)
@@ -171,13 +192,27 @@ export class Replica implements RecordStore {
         this.#expiry.heard()
         this.#tryJoin()
         break
-      case 'pull': this.#entropy.pulled(message, from); break
-      case 'notKept': this.#entropy.notKept(from); break
-      case 'reconcileStart': this.#donor.start(message.id, from); break
-      case 'reconcileBusy': this.#reconcile.busy(message.id, from); break
-      case 'reconcileHeader': this.#reconcile.header(message, from); break
-      case 'reconcileRequest': this.#donor.request(message, from); break
-      case 'reconcileChunk': this.#reconcile.chunk(message, from); break
+      case 'pull':
+        this.#entropy.pulled(message, from)
+        break
+      case 'notKept':
+        this.#entropy.notKept(from)
+        break
+      case 'reconcileStart':
+        this.#donor.start(message.id, from)
+        break
+      case 'reconcileBusy':
+        this.#reconcile.busy(message.id, from)
+        break
+      case 'reconcileHeader':
+        this.#reconcile.header(message, from)
+        break
+      case 'reconcileRequest':
+        this.#donor.request(message, from)
+        break
+      case 'reconcileChunk':
+        this.#reconcile.chunk(message, from)
+        break
     }
     return 'applied'
   }
@@ -260,22 +295,32 @@ export class Replica implements RecordStore {
   stats(): ReplicaStats {
     const { records, tombstones, ring, counters } = this.#state
     return {
-      ...counters, records: records.size, tombstones: tombstones.size, ringBytes: ring.bytes,
-      fetching: this.#entropy.fetching, checking: this.#expiry.rounds, touchesPending: this.#touches.pending,
+      ...counters,
+      records: records.size,
+      tombstones: tombstones.size,
+      ringBytes: ring.bytes,
+      fetching: this.#entropy.fetching,
+      checking: this.#expiry.rounds,
+      touchesPending: this.#touches.pending,
       reconciling: this.#reconcile.running,
     }
   }
 
   #issue(
-    kind: DeltaKind, key: RecordKey, writes: AttributeWrites, options: WriteOptions = {}, limit?: AccessStamp,
+    kind: DeltaKind,
+    key: RecordKey,
+    writes: AttributeWrites,
+    options: WriteOptions = {},
+    limit?: AccessStamp,
   ): IssuedDelta {
     const { env, clock, records } = this.#state
     const seq = ++this.#seq
     const stamp: Stamp = { ...clock.tick(env.clusterTime()), origin: env.id, seq }
     const deps = [...(records.get(key)?.context ?? [])]
-    const delta: Delta = limit === undefined
-      ? { kind, key, stamp, deps, writes: new Map(writes) }
-      : { kind, key, stamp, deps, writes: new Map(writes), limit }
+    const delta: Delta =
+      limit === undefined
+        ? { kind, key, stamp, deps, writes: new Map(writes) }
+        : { kind, key, stamp, deps, writes: new Map(writes), limit }
     this.#applier.apply(delta, 'local')
     const { settled, ...send } = options
     env.send('all', { kind: 'delta', delta }, { ...send, key }, settled)

@@ -14,6 +14,16 @@ export interface ReplicatedMapEvents<V> {
   set: [key: string, value: V, cause: 'local' | 'remote']
   delete: [key: string, cause: 'local' | 'remote']
   ready: []
+  /**
+   * A listener threw, or a value arrived that does not decode. The change itself is in place; without a listener for
+   * this event it is only counted.
+   */
+  listenerError: [error: unknown]
+}
+
+/** The scope's figures, and events that went wrong. */
+export interface ReplicatedMapStats extends ScopeStats {
+  readonly listenerErrors: number
 }
 
 /** How an acknowledged `setAcked` or `deleteAcked` is to be acknowledged. */
@@ -34,15 +44,14 @@ export interface AckOptions {
 export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
   readonly #scope: ReplicaScope
   readonly #index = new KeyIndex(KEY)
+  #listenerErrors = 0
 
   /** @throws {InvalidOptionError} */
   constructor(env: ScopeEnvironment, options: ReplicaOptionsInput = {}) {
     super()
     this.#scope = new ReplicaScope(env, options, {
       onChange: change => this.#changed(change),
-      onReady: () => {
-        this.emit('ready')
-      },
+      onReady: () => this.#guarded(() => this.emit('ready')),
     })
   }
 
@@ -98,8 +107,8 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     return records.length > 0
   }
 
-  stats(): ScopeStats {
-    return this.#scope.stats()
+  stats(): ReplicatedMapStats {
+    return { ...this.#scope.stats(), listenerErrors: this.#listenerErrors }
   }
 
   close(): void {
@@ -135,7 +144,7 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     if (text === undefined) return
     const winner = this.#winner(text)
     if (winner === undefined) {
-      this.emit('delete', text, change.cause)
+      this.#guarded(() => this.emit('delete', text, change.cause))
       return
     }
     const lostToAnother = change.kind === 'removed' && change.before !== undefined && !this.#wasWinner(change, winner)
@@ -152,7 +161,23 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
 
   #emitSet(key: string, record: RecordKey, cause: 'local' | 'remote'): void {
     if (this.listenerCount('set') === 0) return
-    const value = this.#value(record)
-    if (value !== undefined) this.emit('set', key, value, cause)
+    this.#guarded(() => {
+      const value = this.#value(record)
+      if (value !== undefined) this.emit('set', key, value, cause)
+    })
+  }
+
+  /** The replica is amid a merge: nothing of the application's may reach it. */
+  #guarded(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#listenerErrors++
+      try {
+        this.emit('listenerError', error)
+      } catch {
+        this.#listenerErrors++
+      }
+    }
   }
 }

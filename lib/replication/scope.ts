@@ -115,7 +115,9 @@ export class ReplicaScope {
   }
 
   #send(
-    to: readonly MemberId[] | 'all', message: ReplicationMessage, options: Omit<TopicSendOptions, 'to'> = {},
+    to: readonly MemberId[] | 'all',
+    message: ReplicationMessage,
+    options: Omit<TopicSendOptions, 'to'> = {},
     settled?: (receipt: SendReceipt) => void,
   ): void {
     if (this.#closed) {

@@ -162,32 +162,6 @@ export function digestHash(digest: Digest): string {
   return hex(high) + hex(low)
 }
 
-/** What both digests have. */
-export function intersectDigests(a: Digest, b: Digest): Digest {
-  const result: DigestEntry[] = []
-  const others = new Map(b.map(entry => [entry.origin, entry]))
-  for (const entry of a) {
-    const other = others.get(entry.origin)
-    if (other === undefined) continue
-    const common: [number, number][] = []
-    for (const [from, to] of allRanges(entry)) {
-      for (const [low, high] of allRanges(other)) {
-        const start = Math.max(from, low)
-        const end = Math.min(to, high)
-        if (start <= end) common.push([start, end])
-      }
-    }
-    const set = new SeenSet()
-    for (const [from, to] of common) set.addRange(entry.origin, from, to)
-    result.push(...set.digest())
-  }
-  return result
-}
-
-function allRanges(entry: DigestEntry): Range[] {
-  return entry.base > 0 ? [[1, entry.base], ...entry.ranges] : [...entry.ranges]
-}
-
 function hex(value: number): string {
   return (value >>> 0).toString(16).padStart(8, '0')
 }

@@ -1,4 +1,4 @@
-import { bucketOf, BUCKETS } from './bucket-index.js'
+import { BUCKETS, bucketOf } from './bucket-index.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import { type AccessStamp, compareAccess } from './stamp.js'
 

@@ -336,3 +336,30 @@ for (const skewMs of [-20_000, 20_000]) {
     t.is(a.stats().rejectedAhead, 0)
   })
 }
+
+test('what expired here and is unknown to the donor, who had seen it created, is not brought back by a later use', t => {
+  const { bench, a, b } = pair({ ringBytes: 0 })
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  const { access } = b.inspect(key)!
+  a.memberDisappeared({ id: b.id })
+  b.memberDisappeared({ id: a.id })
+  bench.filter = () => false
+  bench.now += 50
+  a.write(key, new Map([['x', bytes('2')]]))
+  const used = bench.sent.findLast(message => message.kind === 'delta')!
+  a.invalidate(key)
+  bench.run(500)
+  t.is(a.tombstones.size, 0)
+  const stamp = { ...b.stamp(key, 'x')!, origin: '3'.repeat(32), seq: 1 }
+  b.receive({ kind: 'delta', delta: { kind: 'expire', key, stamp, deps: [], writes: new Map(), limit: access } }, a.id)
+  t.deepEqual(b.tombstones.get(key)?.limit, access)
+  bench.filter = () => true
+  a.memberAdded({ id: b.id, name: b.id, host: '', port: 0 })
+  b.memberAdded({ id: a.id, name: a.id, host: '', port: 0 })
+  bench.run(2_000)
+  t.deepEqual(a.digest(), b.digest())
+  t.is(b.tombstones.get(key)?.limit, undefined)
+  t.is(b.receive(used, a.id), 'applied')
+  t.false(b.has(key))
+})
