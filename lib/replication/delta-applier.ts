@@ -161,13 +161,24 @@ export class DeltaApplier {
     const record = state.records.get(key)
     const known = state.tombstones.get(key)
     const { limit } = tombstone
-    if (limit !== undefined && record !== undefined && compareAccess(record.access, limit) > 0) return
+    if (limit !== undefined && record !== undefined && compareAccess(record.access, limit) > 0) {
+      this.#refuse(key, tombstone)
+      return
+    }
     const expiredBefore = known?.limit !== undefined
     const needed = !this.#creationSeen(key) || expiredBefore || (limit !== undefined && record !== undefined)
     if (needed) state.tombstones.set(key, tombstone)
     state.remove(key, limit === undefined ? 'invalidated' : 'expired', 'remote')
     // The tombstone is all that its delta does; unmarked, equal seen-sets could stand over different records.
     state.mark(tombstone.dot.origin, tombstone.dot.seq)
+  }
+
+  /** A later use is known here. Saying so must be a delta, for the expiry's dot is about to count as seen. */
+  #refuse(key: RecordKey, { dot }: Tombstone): void {
+    const { seen } = this.#state
+    if (seen.has(dot.origin, dot.seq)) return
+    this.#state.mark(dot.origin, dot.seq)
+    this.#object(key)
   }
 
   #creationSeen(key: RecordKey): boolean {

@@ -1,3 +1,4 @@
+import type { Replica } from '../../../lib/replication/replica.js'
 import type { Digest } from '../../../lib/replication/seen-set.js'
 import { type Checker, Violation, type World } from '../world.js'
 
@@ -6,15 +7,18 @@ export function convergence(): Checker {
   return {
     invariant: '1 convergence',
     sample(world) {
-      const byDigest = new Map<string, { readonly name: string; readonly hash: string }>()
+      const byDigest = new Map<string, { readonly name: string; readonly hash: string; readonly replica: Replica }>()
       for (const { name, replica } of world.live) {
         if (!replica.ready) continue
         const digest = digestText(replica.digest())
         const hash = JSON.stringify(replica.bucketHashes().filter(({ high, low }) => high !== 0 || low !== 0))
         const other = byDigest.get(digest)
-        if (other === undefined) byDigest.set(digest, { name, hash })
-        else if (other.hash !== hash)
-          throw new Violation('1 convergence', `${name} and ${other.name} have seen the same and hold other records`)
+        if (other === undefined) byDigest.set(digest, { name, hash, replica })
+        else if (other.hash !== hash) {
+          const difference = onlyIn(replica.canonicalRecords(), other.replica.canonicalRecords())
+          const what = `${name} and ${other.name} have seen the same and hold other records`
+          throw new Violation('1 convergence', `${what}: ${difference}`)
+        }
       }
     },
     quiet(world) {
@@ -41,4 +45,14 @@ export function disagreement(world: World): string | undefined {
 
 function digestText(digest: Digest): string {
   return digest.map(({ origin, base, ranges }) => `${origin}:${base}:${ranges.join('/')}`).join(' ')
+}
+
+/** The first records that only one side has. */
+function onlyIn(left: readonly string[], right: readonly string[]): string {
+  const [ours, theirs] = [new Set(left), new Set(right)]
+  const lines = [
+    ...left.filter(line => !theirs.has(line)).map(line => `+ ${line}`),
+    ...right.filter(line => !ours.has(line)).map(line => `- ${line}`),
+  ]
+  return lines.slice(0, 4).join('; ')
 }
