@@ -160,3 +160,18 @@ export function readMissing(reader: FieldReader): MissingDots {
   const { origin, ranges } = readDots(reader, MISSING_RANGES_MAX)
   return { origin, ranges }
 }
+
+/** Entries of any list in one message. */
+const ENTRIES_MAX = 65_536
+
+/** A field that must be there; a ProtocolError when it is not. */
+export function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new ProtocolError('A replication message lacks its content')
+  return value
+}
+
+/** Adds to a list that may not grow past what one message holds. */
+export function push<T>(list: T[], value: T): void {
+  if (list.length === ENTRIES_MAX) throw new ProtocolError('A list is too long')
+  list.push(value)
+}
