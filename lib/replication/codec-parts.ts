@@ -2,7 +2,7 @@ import type protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { FieldReader } from './codec-reader.js'
-import type { RecordKey } from './replica-contract.js'
+import type { Dot, RecordKey } from './replica-contract.js'
 import { type Digest, type DigestEntry, type MissingDots, type Range, SEEN_RANGES_MAX, SeenSet } from './seen-set.js'
 import type { AccessStamp } from './stamp.js'
 import { creationDot } from './stamp.js'
@@ -42,6 +42,12 @@ export function writeKey(writer: Writer, field: number, key: RecordKey): void {
 
 /** Reads a record key, written as the dot of its creation. */
 export function readKey(reader: FieldReader): RecordKey {
+  const { origin, seq } = readDot(reader)
+  return checkedKey(origin, seq)
+}
+
+/** Reads a dot as it stands there: what is left out is `''` or 0. */
+export function readDot(reader: FieldReader): Dot {
   const end = reader.nested()
   let origin = ''
   let seq = 0
@@ -50,10 +56,10 @@ export function readKey(reader: FieldReader): RecordKey {
     else if (field === 2) seq = reader.uint53()
     else reader.skip()
   }
-  return checkedKey(origin, seq)
+  return { origin, seq }
 }
 
-/** The origin and number of a record key that came from a caller. */
+/** The record key of a dot that was read; a ProtocolError when it is incomplete. */
 export function checkedKey(origin: MemberId, seq: number): RecordKey {
   if (origin === '' || seq === 0) throw new ProtocolError('A record key is incomplete')
   return `${origin}#${seq}`

@@ -1,7 +1,17 @@
 import type protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
-import { checkedKey, readAccess, readId, readKey, writeId, writeKey, writeStamp, writeUint } from './codec-parts.js'
+import {
+  checkedKey,
+  readAccess,
+  readDot,
+  readId,
+  readKey,
+  writeId,
+  writeKey,
+  writeStamp,
+  writeUint,
+} from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
 import type { AttributeState, Delta, DeltaKind, RecordSnapshot } from './delta.js'
 import { CONTEXT_MAX } from './record.js'
@@ -214,14 +224,7 @@ function writeDot(writer: Writer, field: number, origin: MemberId, seq: number):
 
 function readContext(reader: FieldReader, context: [MemberId, number][]): void {
   if (context.length === CONTEXT_MAX) throw new ProtocolError('Too long a context')
-  const end = reader.nested()
-  let origin = ''
-  let seq = 0
-  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
-    if (field === 1) origin = readId(reader)
-    else if (field === 2) seq = reader.uint53()
-    else reader.skip()
-  }
+  const { origin, seq } = readDot(reader)
   if (origin === '' || seq === 0) throw new ProtocolError('A dot is incomplete')
   context.push([origin, seq])
 }

@@ -54,9 +54,6 @@ export interface EchoAnswer {
 /** Told of each receiver of a message; see {@link ChannelSender.send}. */
 export type OutcomeListener = (memberId: MemberId, outcome: MemberOutcome, final: boolean) => void
 
-/** How often, and how soon again, a probe dials a process that drops the connection. */
-const PROBE_DIALS = 4
-const PROBE_AGAIN_MS = 20
 const UNCLAIMED_LIMIT = 64
 const UNCLAIMED_MS = 10_000
 const ECHO_LIMIT = 1_024
@@ -189,7 +186,7 @@ export class ChannelSender {
   /** Asks, over a new connection, whether a process of the group serves this address. */
   probe(endpoint: Endpoint, timeoutMs: number, done: (result: ProbeResult, memberId?: MemberId) => void): void {
     let finished = false
-    let connection: OutgoingConnection
+    const timer = this.#clock.setTimer(timeoutMs, () => finish(connection.opened ? 'accepted-silent' : 'unreachable'))
     const finish = (result: ProbeResult, memberId?: MemberId): void => {
       if (finished) return
       finished = true
@@ -197,34 +194,18 @@ export class ChannelSender {
       connection.destroy()
       done(result, memberId)
     }
-    // A process that is being killed may still accept, then drop the connection: only another dial tells.
-    const dropped = (dialsLeft: number): void => {
-      if (dialsLeft === 0) return finish('accepted-silent')
-      this.#clock.setTimer(PROBE_AGAIN_MS, () => {
-        if (!finished) connection = dial(dialsLeft - 1)
+    const connection = new OutgoingConnection(this.#context, endpoint, 'probe', timeoutMs, result => {
+      if (result.kind !== 'welcome') return finish(probeResult(result, connection.opened))
+      const nonce = this.#random.uint32()
+      connection.own({
+        frame: frame => {
+          if (frame.kind === 'echoReply' && frame.nonce === nonce) finish('answered', result.welcome.member.id)
+        },
+        drained() {},
+        closed: () => finish('accepted-silent'),
       })
-    }
-    const dial = (dialsLeft: number): OutgoingConnection => {
-      const dialled = new OutgoingConnection(this.#context, endpoint, 'probe', timeoutMs, result => {
-        if (finished) return
-        if (result.kind === 'failed' && dialled.opened && result.end !== 'timeout') return dropped(dialsLeft)
-        if (result.kind !== 'welcome') return finish(probeResult(result, dialled.opened))
-        const nonce = this.#random.uint32()
-        dialled.own({
-          frame: frame => {
-            if (frame.kind === 'echoReply' && frame.nonce === nonce) finish('answered', result.welcome.member.id)
-          },
-          drained() {},
-          closed: () => {
-            if (!finished) dropped(dialsLeft)
-          },
-        })
-        dialled.write(encodeFrame({ kind: 'echo', nonce }))
-      })
-      return dialled
-    }
-    const timer = this.#clock.setTimer(timeoutMs, () => finish(connection.opened ? 'accepted-silent' : 'unreachable'))
-    connection = dial(PROBE_DIALS - 1)
+      connection.write(encodeFrame({ kind: 'echo', nonce }))
+    })
   }
 
   /** Asks a member for its time over the control connection; undefined: no answer in time, or no such connection. */
