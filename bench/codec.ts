@@ -4,20 +4,33 @@ import type { Delta } from '../lib/replication/delta.js'
 import { decodeFrame, encodeFrame } from '../lib/wire/codec.js'
 import { PREFIX_BYTES } from '../lib/wire/frame.js'
 import { decodeValue, encodeValue } from '../lib/wire/value-codec.js'
+import { type Bench, medianRows, type Row } from './bench.js'
 
-/** One line of the result: both ways, and the size. */
-export interface CodecRow {
-  readonly what: string
-  readonly codec: string
-  readonly bytes: number
-  readonly encodesPerSecond: number
-  readonly decodesPerSecond: number
-  /** Encode and decode together, against JSON on the same data: 2 is twice as fast. */
-  readonly againstJson: number
+/** The codecs alone, in this process. */
+export const codec: Bench = {
+  name: 'codec',
+  title: 'Encoding and decoding',
+  describe:
+    'A session value, a delta that holds it, and the frame that holds the delta, each with the whole work: the delta ' +
+    'includes encoding its value, the frame its delta. JSON and v8.serialize do the same for the same data.',
+  measures: [
+    { key: 'bytes', title: 'size', unit: 'B', better: 'less' },
+    { key: 'encodesPerSecond', title: 'encoded', unit: '1/s', better: 'more' },
+    { key: 'decodesPerSecond', title: 'decoded', unit: '1/s', better: 'more' },
+    { key: 'againstJson', title: 'both, against JSON', unit: 'x', better: 'more' },
+  ],
+  charts: [{ title: 'Encode and decode, against JSON', kind: 'bars', x: 'what', series: ['codec'], y: 'againstJson' }],
+  run: async ({ quick, passes, progress }) => {
+    const rows: Row[] = []
+    for (let pass = 1; pass <= passes; pass++) {
+      progress(`codec: pass ${pass} of ${passes}`)
+      rows.push(...compareAll(quick ? 5 : ROUND_MS))
+    }
+    return { rows: medianRows(rows) }
+  },
 }
 
 const ROUND_MS = 60
-const ROUNDS = 5
 
 interface Codec {
   readonly name: string
@@ -25,22 +38,18 @@ interface Codec {
   readonly decode: (bytes: Uint8Array) => unknown
 }
 
-/**
- * Measures the library's codecs against JSON and v8.serialize, each doing the whole work for the same data: the delta
- * includes encoding its value, the frame includes encoding its delta.
- */
-export function codec(): CodecRow[] {
+function compareAll(roundMs: number): Row[] {
   const { writes: _, ...plain } = delta()
   const plainDelta = { ...plain, writes: { cart: cartValue() } }
   const plainFrame = { kind: 'message', topic: 'sessions', ack: 2, payload: plainDelta }
   return [
-    ...compare('value', cartValue(), {
+    ...compare(roundMs, 'value', cartValue(), {
       name: 'tribeline',
       encode: () => encodeValue(cartValue()),
       decode: decodeValue,
     }),
-    ...compare('delta', plainDelta, { name: 'tribeline', encode: encodeDelta, decode: decodeDelta }),
-    ...compare('frame', plainFrame, {
+    ...compare(roundMs, 'delta', plainDelta, { name: 'tribeline', encode: encodeDelta, decode: decodeDelta }),
+    ...compare(roundMs, 'frame', plainFrame, {
       name: 'tribeline',
       encode: () => encodeFrame({ kind: 'message', topic: 'sessions', ack: 2, payload: encodeDelta() }),
       decode: bytes => {
@@ -74,33 +83,46 @@ function cartValue(): unknown {
   return { user: 'ada@example.org', items, currency: 'EUR', gift: false }
 }
 
-function compare(what: string, plain: unknown, own: Codec): CodecRow[] {
-  const json = row(what, {
+function compare(roundMs: number, what: string, plain: unknown, own: Codec): Row[] {
+  const json = measure(roundMs, {
     name: 'JSON',
     encode: () => Buffer.from(JSON.stringify(plain)),
     decode: bytes => JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')),
   })
-  const v8 = row(what, { name: 'v8.serialize', encode: () => serialize(plain), decode: bytes => deserialize(bytes) })
-  return [row(what, own), json, v8]
-    .map(it => ({ ...it, againstJson: Math.round((json.pairMs / it.pairMs) * 100) / 100 }))
-    .map(({ pairMs: _, ...shown }) => shown)
+  const v8 = measure(roundMs, {
+    name: 'v8.serialize',
+    encode: () => serialize(plain),
+    decode: bytes => deserialize(bytes),
+  })
+  const pairSeconds = ({ encodesPerSecond, decodesPerSecond }: Speed): number =>
+    1 / encodesPerSecond + 1 / decodesPerSecond
+  return [measure(roundMs, own), json, v8].map(({ name, ...speed }) => ({
+    labels: { what, codec: name },
+    values: { ...speed, againstJson: pairSeconds(json) / pairSeconds(speed) },
+  }))
 }
 
-function row(what: string, { name, encode, decode }: Codec): Omit<CodecRow, 'againstJson'> & { pairMs: number } {
+interface Speed {
+  readonly bytes: number
+  readonly encodesPerSecond: number
+  readonly decodesPerSecond: number
+}
+
+function measure(roundMs: number, { name, encode, decode }: Codec): Speed & { readonly name: string } {
   const bytes = encode()
-  const encodes = perSecond(encode)
-  const decodes = perSecond(() => decode(bytes))
-  const pairMs = 1_000 / encodes + 1_000 / decodes
-  return { what, codec: name, bytes: bytes.length, encodesPerSecond: encodes, decodesPerSecond: decodes, pairMs }
+  const encodesPerSecond = perSecond(roundMs, encode)
+  const decodesPerSecond = perSecond(roundMs, () => decode(bytes))
+  return { name, bytes: bytes.length, encodesPerSecond, decodesPerSecond }
 }
 
-/** The median of a few rounds. */
-function perSecond(run: () => unknown): number {
-  const rates = Array.from({ length: ROUNDS }, () => {
+/** After a warm-up of the same length. */
+function perSecond(roundMs: number, run: () => unknown): number {
+  let rate = 0
+  for (let round = 0; round < 2; round++) {
     const startedAt = performance.now()
     let count = 0
-    for (; performance.now() - startedAt < ROUND_MS; count += 64) for (let i = 0; i < 64; i++) run()
-    return (count * 1_000) / (performance.now() - startedAt)
-  })
-  return Math.round(rates.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0)
+    for (; performance.now() - startedAt < roundMs; count += 64) for (let i = 0; i < 64; i++) run()
+    rate = (count * 1_000) / (performance.now() - startedAt)
+  }
+  return Math.round(rate)
 }

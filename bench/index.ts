@@ -1,82 +1,110 @@
-import { readFileSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { Bench, BenchOptions } from './bench.js'
 import { codec } from './codec.js'
-import { fullPlan, type ReplicationPlan, type ReplicationRow, replication } from './replication.js'
+import { comparison } from './compare.js'
+import { pageOf } from './html.js'
+import { http } from './http.js'
+import { membership } from './membership.js'
+import { memory } from './memory.js'
+import { peers } from './peers.js'
+import { replication } from './replication.js'
+import { headOf, load, machine, type Report, type ReportPart, reportPart, textOf } from './report.js'
+import { scale } from './scale.js'
+import { transfer } from './transfer.js'
 
-/** `npm run bench -- [replication] [codec] [--json] [--nodes 2,3] [--bytes 64,1024] [--ack applied] [--writers 1,32]` */
+const benches: readonly Bench[] = [replication, peers, http, membership, transfer, memory, scale, codec]
+
+const USAGE = `npm run bench -- [NAME ...] [options]
+  --quick          every part once, small and short: to see that it runs
+  --passes N       how often each case is measured; the median is shown (default 3)
+  --json           the report as JSON on stdout instead of tables
+  --compare FILE   ratios to an earlier report (the output of --json)
+  --html FILE      a page with charts
+  --nodes 2,4      and --bytes, --ack, --writers, --kind, ...: only these cases, where the bench has them
+benches:
+${benches.map(({ name, title }) => `  ${name.padEnd(16)} ${title}`).join('\n')}`
+
+/** Words of the command line: names, `--flag`, `--option value`. */
+class CommandLine {
+  readonly names: string[] = []
+  readonly #values = new Map<string, string>()
+
+  constructor(args: readonly string[]) {
+    const flags = new Set(['json', 'quick', 'help'])
+    for (let at = 0; at < args.length; at++) {
+      const arg = args[at] ?? ''
+      if (!arg.startsWith('--')) this.names.push(arg)
+      else if (flags.has(arg.slice(2))) this.#values.set(arg.slice(2), '')
+      else if (args[at + 1] === undefined) throw new Error(`${arg} needs a value`)
+      else this.#values.set(arg.slice(2), args[++at] ?? '')
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#values.has(name)
+  }
+
+  text(name: string): string | undefined {
+    return this.#values.get(name)
+  }
+}
+
 async function main(args: readonly string[]): Promise<void> {
-  const json = args.includes('--json')
-  const names = args.filter((arg, index) => !arg.startsWith('--') && !isValue(args[index - 1]))
-  const wanted = names.length > 0 ? names : ['replication', 'codec']
-  for (const name of wanted) {
-    if (name !== 'replication' && name !== 'codec') throw new Error(`There is no benchmark ${name}: replication, codec`)
+  const line = new CommandLine(args)
+  if (line.has('help')) return console.log(USAGE)
+  const unknown = line.names.find(name => !benches.some(bench => bench.name === name))
+  if (unknown !== undefined) throw new Error(`There is no bench ${unknown}\n${USAGE}`)
+  const wanted = line.names.length === 0 ? benches : benches.filter(({ name }) => line.names.includes(name))
+  const before = line.text('compare')
+  // Read first: a mistyped file must not cost a whole run.
+  const earlier = before === undefined ? undefined : (JSON.parse(readFileSync(before, 'utf8')) as Report)
+  const report = await measure(wanted, line, `npm run bench -- ${args.join(' ')}`.trim())
+  if (line.has('json')) console.log(JSON.stringify(report))
+  if (earlier !== undefined) (line.has('json') ? console.error : console.log)(comparison(report, earlier))
+  const page = line.text('html')
+  if (page !== undefined) writeFileSync(page, pageOf(report))
+}
+
+async function measure(wanted: readonly Bench[], line: CommandLine, command: string): Promise<Report> {
+  const quick = line.has('quick')
+  const options: BenchOptions = {
+    quick,
+    passes: Number(line.text('passes') ?? (quick ? 1 : 3)),
+    pick: name => line.text(name)?.split(','),
+    progress: what => console.error(`${new Date().toISOString().slice(11, 19)} ${what}`),
   }
-  const result: Record<string, unknown> = { machine: machine() }
-  if (!json) console.log(JSON.stringify(result.machine))
-  if (wanted.includes('replication')) {
-    if (!json) console.log('replication: deltas per second applied on all peers; waits in ms; CPU s per million deltas')
-    result.replication = await replication(plan(args), row => {
-      if (!json) console.log(line(row))
-    })
+  const parts: ReportPart[] = []
+  const report = {
+    format: 1,
+    date: new Date().toISOString(),
+    command,
+    quick,
+    passes: options.passes,
+    load: load(),
+    machine: machine(),
+    benches: parts,
+  } as const
+  if (!line.has('json')) console.log(headOf(report))
+  for (const bench of wanted) {
+    try {
+      const part = reportPart(bench, await bench.run(options))
+      parts.push(part)
+      if (!line.has('json')) console.log(textOf(part))
+    } catch (error) {
+      // What the others found is not thrown away.
+      console.error(`${bench.name} failed:`, error)
+      process.exitCode = 1
+    }
   }
-  if (wanted.includes('codec')) {
-    result.codec = codec()
-    if (!json) console.table(result.codec)
-  }
-  if (json) console.log(JSON.stringify(result))
+  return report
 }
 
-function machine(): Record<string, unknown> {
-  const { version } = JSON.parse(readFileSync(findPackage(), 'utf8')) as { version: string }
-  const [first] = cpus()
-  return {
-    tribeline: version,
-    node: process.version,
-    v8: process.versions.v8,
-    platform: `${process.platform} ${process.arch}`,
-    cpu: first?.model.trim(),
-    cores: cpus().length,
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-  }
-}
+// Members end with their input; a server that reads none is ended by an exit handler.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-/** The nearest package.json above this file, wherever it was compiled to. */
-function findPackage(): URL {
-  return new URL('../../package.json', import.meta.url)
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 1
 }
-
-function plan(args: readonly string[]): ReplicationPlan {
-  const acks = list(args, 'ack') as ReplicationRow['ack'][] | undefined
-  return {
-    nodes: list(args, 'nodes')?.map(Number) ?? fullPlan.nodes,
-    bytes: list(args, 'bytes')?.map(Number) ?? fullPlan.bytes,
-    acks: acks ?? fullPlan.acks,
-    writers: list(args, 'writers')?.map(Number) ?? fullPlan.writers,
-  }
-}
-
-function list(args: readonly string[], name: string): string[] | undefined {
-  const at = args.indexOf(`--${name}`)
-  return at < 0 ? undefined : args[at + 1]?.split(',')
-}
-
-function isValue(before: string | undefined): boolean {
-  return before?.startsWith('--') === true && before !== '--json'
-}
-
-function line(row: ReplicationRow): string {
-  const cells = [
-    `${row.nodes} nodes`,
-    `${row.bytes} B`,
-    row.ack,
-    `${row.writers} writers`,
-    `${row.deltasPerSecond.toLocaleString('en')}/s`,
-    `p50 ${row.p50Ms ?? '-'}`,
-    `p99 ${row.p99Ms ?? '-'}`,
-    `${row.cpuSecondsPerMillion} CPU s`,
-    ...(row.short > 0 ? [`${row.short} receipts not met`] : []),
-  ]
-  return cells.map((cell, index) => cell.padEnd([8, 9, 9, 11, 14, 12, 12, 12][index] ?? 0)).join(' ')
-}
-
-await main(process.argv.slice(2))

@@ -1,156 +1,203 @@
 import { randomBytes } from 'node:crypto'
-import { createCluster } from '../lib/index.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type AckMode, type Cluster, createCluster, type Session } from '../lib/index.js'
+import { type Answer, answer, type Orders, peakMiB, resetPeak, takeOrders, Waits } from './orders.js'
 
 /** What a member of the benchmark's cluster joins with. */
-export interface BenchMemberConfig {
+export interface ReplicationMemberConfig {
   readonly name: string
   readonly group: string
   readonly multicastPort: number
   readonly receiverPort: number
 }
 
-/** One order to a member. */
-export type BenchCommand =
-  | { readonly op: 'create'; readonly sessions: number }
-  | { readonly op: 'begin' }
-  | {
-      readonly op: 'write'
-      readonly ids: readonly string[]
-      readonly bytes: number
-      readonly ack: 'none' | 'received' | 'applied'
-      readonly ms: number
-    }
-  | { readonly op: 'settle'; readonly last: readonly (readonly [id: string, n: number])[] }
+/** What may be under way unacknowledged when the writer wants no acknowledgement: our queues are bounded, by design. */
+const WINDOW_COUNT = 4_096
+const WINDOW_BYTES = 4_194_304
+/** Of those every so-manieth asks for an acknowledgement, which makes room. */
+const MARKS_PER_WINDOW = 16
+const ACK_TIMEOUT_MS = 10_000
+/** Counter of the write and index of the writer, at the head of each value. */
+const HEAD_BYTES = 8
+const POLL_MS = 1
+const QUIET_MS = 5_000
 
-/** One answer. Times are `Date.now()`, CPU is milliseconds since the process began. */
-export interface BenchReply {
-  readonly op: BenchCommand['op'] | 'ready'
-  readonly cpuMs: number
-  readonly ids?: readonly string[]
-  readonly startedAt?: number
-  readonly deltas?: number
-  readonly last?: readonly (readonly [id: string, n: number])[]
-  /** Milliseconds a writer waited, sorted. */
-  readonly waits?: readonly number[]
-  readonly settledAt?: number
-  readonly applied?: number
-  /** Receipts that were not met. */
-  readonly short?: number
-}
+type Write = (writer: number, ack: AckMode) => Promise<boolean> | undefined
 
-/** What all writers may have under way with `none`; then each waits for one write, so that queues do not overflow. */
-const BURST_DELTAS = 1_024
-const BURST_BYTES = 2_097_152
-const WAITS_MAX = 200_000
-
-type Cluster = Awaited<ReturnType<typeof createCluster>>
-
-/** One process of the benchmark. */
-class Member {
+/** One process of the benchmark: writes session deltas or raw messages when told, and counts what the others write. */
+class ReplicationMember {
   readonly #cluster: Cluster
-  #applied = 0
-  #check: () => void = () => {}
+  readonly #raw: ReturnType<Cluster['channel']['topic']>
+  readonly #ids: string[] = []
+  #rawCount = 0
+  #rawLast: number[] = []
+  #inversions = 0
+  #appliedBefore = 0
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
-    cluster.sessions.on('changed', event => {
-      if (event.cause !== 'remote') return
-      this.#applied++
-      this.#check()
+    this.#raw = cluster.channel.topic('bench', {
+      receive: payload => {
+        const bytes = Buffer.from(payload.buffer, payload.byteOffset, HEAD_BYTES)
+        const n = bytes.readUInt32LE(0)
+        const writer = bytes.readUInt32LE(4)
+        if (n < (this.#rawLast[writer] ?? 0)) this.#inversions++
+        else this.#rawLast[writer] = n
+        this.#rawCount++
+        return 'applied'
+      },
     })
   }
 
-  async run(command: BenchCommand): Promise<Omit<BenchReply, 'op' | 'cpuMs'>> {
-    switch (command.op) {
-      case 'create':
-        return { ids: Array.from({ length: command.sessions }, () => this.#cluster.sessions.create().id) }
+  async run(op: string, order: Orders): Promise<Answer> {
+    switch (op) {
+      case 'prepare':
+        return await this.#prepare(order.number('writers'))
       case 'begin':
-        this.#applied = 0
+        resetPeak()
+        this.#rawCount = 0
+        this.#rawLast = []
+        this.#inversions = 0
+        this.#appliedBefore = this.#applied
         return {}
       case 'write':
-        return this.#write(command)
+        return await this.#write(order)
       case 'settle':
-        await this.#settle(command.last)
-        return { settledAt: Date.now(), applied: this.#applied }
+        return await this.#settle(order.text('kind'), order.number('count'))
+      case 'report':
+        return { peakMiB: peakMiB() }
+      default:
+        throw new Error(`Unknown order ${op}`)
     }
   }
 
-  async #write(command: Extract<BenchCommand, { op: 'write' }>): Promise<Omit<BenchReply, 'op' | 'cpuMs'>> {
+  get #applied(): number {
+    return this.#cluster.replication.stats().applied
+  }
+
+  async #write(order: Orders): Promise<Answer> {
+    const writers = order.number('writers')
+    const bytes = order.number('bytes')
+    const ack = order.text('ack') as AckMode
+    const write = order.text('kind') === 'raw' ? this.#rawWrite(bytes) : this.#deltaWrite(bytes)
     const startedAt = Date.now()
-    const until = performance.now() + command.ms
-    const value = randomBytes(command.bytes)
-    const waits: number[] = []
-    const burst = Math.max(1, Math.floor(Math.min(BURST_DELTAS, BURST_BYTES / command.bytes) / command.ids.length))
-    let short = 0
-    const writer = async (id: string): Promise<readonly [string, number]> => {
-      let n = 0
-      while (performance.now() < until) {
-        n++
-        const session = this.#cluster.sessions.find(id)
-        if (!session) throw new Error(`Session ${id} is gone`)
-        session.set('v', value).set('n', n)
-        const pace = command.ack === 'none' && n % burst === 0
-        const begun = performance.now()
-        const receipt = this.#cluster.sessions.commit(session, {
-          ack: pace ? 'applied' : command.ack,
-          copies: 'all',
-          ackTimeoutMs: 10_000,
-        })
-        if (command.ack === 'none' && !pace) continue
-        const { outcome } = (await receipt) ?? { outcome: 'short' }
-        if (outcome !== 'met') short++
-        if (command.ack !== 'none' && waits.length < WAITS_MAX) waits.push(performance.now() - begun)
+    const until = performance.now() + order.number('ms')
+    const done =
+      ack === 'none' ? await windowed(write, writers, bytes, until) : await waiting(write, writers, ack, until)
+    return { startedAt, endedAt: Date.now(), ...done }
+  }
+
+  #rawWrite(bytes: number): Write {
+    const sent: number[] = []
+    return (writer, ack) => {
+      // The channel keeps the bytes until they are written, so each message has its own.
+      const payload = Buffer.allocUnsafe(bytes)
+      const n = (sent[writer] ?? 0) + 1
+      sent[writer] = n
+      payload.writeUInt32LE(n, 0)
+      payload.writeUInt32LE(writer, 4)
+      if (ack === 'none') {
+        this.#raw.send(payload, { ack })
+        return undefined
       }
-      return [id, n]
+      return new Promise(resolve =>
+        this.#raw.send(payload, { ack, timeoutMs: ACK_TIMEOUT_MS }, ({ outcome }) => resolve(outcome === 'met')),
+      )
     }
-    const last = await Promise.all(command.ids.map(writer))
-    const deltas = last.reduce((sum, [, n]) => sum + n, 0)
-    return { startedAt, deltas, last, waits: waits.sort((a, b) => a - b), short }
   }
 
-  /** Resolves when this member has the last write of every session. */
-  #settle(last: readonly (readonly [string, number])[]): Promise<void> {
-    const has = ([id, n]: readonly [string, number]): boolean => this.#cluster.sessions.find(id)?.get('n') === n
-    return new Promise(resolve => {
-      this.#check = () => {
-        if (!last.every(has)) return
-        this.#check = () => {}
-        resolve()
-      }
-      this.#check()
-    })
+  /** A session for each writer, known to all members. */
+  async #prepare(writers: number): Promise<Answer> {
+    const { sessions } = this.#cluster
+    for (; this.#ids.length < writers; ) {
+      const session = sessions.create({ deferred: true })
+      await sessions.commit(session, { storeEmpty: true, ack: 'applied', copies: 'all', ackTimeoutMs: ACK_TIMEOUT_MS })
+      this.#ids.push(session.id)
+    }
+    return {}
+  }
+
+  /** Each write is what a request does: find the session, set an attribute, commit. */
+  #deltaWrite(bytes: number): Write {
+    const { sessions } = this.#cluster
+    const value = randomBytes(bytes)
+    const sent: number[] = []
+    return (writer, ack) => {
+      const session = sessions.find(this.#ids[writer] ?? '') as Session
+      const n = (sent[writer] ?? 0) + 1
+      sent[writer] = n
+      // Another value each time: an attribute that did not change would not be written at all.
+      value.writeUInt32LE(n, 0)
+      value.writeUInt32LE(randomSalt, 4)
+      session.set('v', value)
+      const receipt = sessions.commit(session, { ack, copies: 'all', ackTimeoutMs: ACK_TIMEOUT_MS })
+      return ack === 'none' ? undefined : receipt?.then(({ outcome }) => outcome === 'met')
+    }
+  }
+
+  /** Waits until `count` writes are here, or none has come for long. */
+  async #settle(kind: string, count: number): Promise<Answer> {
+    let seen = -1
+    for (let quietSince = performance.now(); performance.now() - quietSince < QUIET_MS; ) {
+      const has = kind === 'raw' ? this.#rawCount : this.#applied - this.#appliedBefore
+      if (has >= count) break
+      if (has !== seen) quietSince = performance.now()
+      seen = has
+      await delay(POLL_MS)
+    }
+    const has = kind === 'raw' ? this.#rawCount : this.#applied - this.#appliedBefore
+    // A delta that comes behind a later one of its session has nothing left to change and is not counted as applied.
+    const inversions = kind === 'raw' ? this.#inversions : Math.max(0, count - has)
+    return { count: has, endedAt: Date.now(), inversions }
   }
 }
 
-async function main(config: BenchMemberConfig): Promise<void> {
+const randomSalt = randomBytes(4).readUInt32LE()
+
+/** Writes as fast as the window allows; the acknowledgement of every so-manieth makes room. */
+async function windowed(write: Write, writers: number, bytes: number, until: number): Promise<Answer> {
+  const window = Math.max(MARKS_PER_WINDOW, Math.min(WINDOW_COUNT, Math.floor(WINDOW_BYTES / bytes)))
+  const every = Math.floor(window / MARKS_PER_WINDOW)
+  const marks: Promise<boolean>[] = []
+  let count = 0
+  let short = 0
+  while (performance.now() < until) {
+    for (let i = 0; i < every - 1; i++) write(count++ % writers, 'none')
+    marks.push(write(count++ % writers, 'applied') ?? Promise.resolve(true))
+    if (marks.length >= MARKS_PER_WINDOW && !(await marks.shift())) short++
+  }
+  for (const met of await Promise.all(marks)) if (!met) short++
+  return { count, short, waits: [] }
+}
+
+/** Each writer waits for one write before it begins the next. */
+async function waiting(write: Write, writers: number, ack: AckMode, until: number): Promise<Answer> {
+  const waits = new Waits()
+  let count = 0
+  let short = 0
+  const writer = async (index: number): Promise<void> => {
+    for (let now = performance.now(); now < until; ) {
+      count++
+      if (!(await write(index, ack))) short++
+      const then = performance.now()
+      waits.add(then - now)
+      now = then
+    }
+  }
+  await Promise.all(Array.from({ length: writers }, (_, index) => writer(index)))
+  return { count, short, waits: waits.quantiles() }
+}
+
+async function main({ name, group, multicastPort, receiverPort }: ReplicationMemberConfig): Promise<void> {
   const cluster = await createCluster({
-    name: config.name,
-    group: config.group,
-    membership: {
-      service: 'multicast',
-      bind: '127.0.0.1',
-      port: config.multicastPort,
-      frequency: 200,
-      dropTime: 5_000,
-    },
-    receiver: { address: '127.0.0.1', port: config.receiverPort, autoBind: 100 },
+    name,
+    group,
+    membership: { service: 'multicast', bind: '127.0.0.1', port: multicastPort, dropTime: 10_000 },
+    receiver: { address: '127.0.0.1', port: receiverPort, autoBind: 100 },
   })
-  const member = new Member(cluster)
-  const reply = (op: BenchReply['op'], more: Omit<BenchReply, 'op' | 'cpuMs'> = {}): void => {
-    const { user, system } = process.cpuUsage()
-    process.send?.({ op, cpuMs: (user + system) / 1_000, ...more } satisfies BenchReply)
-  }
-  process.on('message', (command: BenchCommand) => {
-    member.run(command).then(
-      more => reply(command.op, more),
-      (error: unknown) => {
-        console.error(error)
-        process.exit(1)
-      },
-    )
-  })
-  reply('ready')
+  const member = new ReplicationMember(cluster)
+  takeOrders((op, order) => member.run(op, order))
+  answer('ready')
 }
 
-process.on('disconnect', () => process.exit(0))
-await main(JSON.parse(process.argv[2] ?? '{}') as BenchMemberConfig)
+await main(JSON.parse(process.argv[2] ?? '{}') as ReplicationMemberConfig)

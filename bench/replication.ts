@@ -1,146 +1,93 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { randomBytes, randomInt } from 'node:crypto'
-import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import type { BenchCommand, BenchMemberConfig, BenchReply } from './replication-member.js'
+import { type Bench, type BenchOptions, type BenchResult, medianRows, type Row, type Target } from './bench.js'
+import { latencySeries, loadMeasures, valuesOf } from './load-rows.js'
+import { type Duration, Groups, type Load, type Measured, measure, ourGroup } from './measurement.js'
 
-/** One line of the result. */
-export interface ReplicationRow {
-  readonly nodes: number
-  readonly bytes: number
-  readonly ack: 'none' | 'received' | 'applied'
-  readonly writers: number
-  /** Deltas per second, counted when the slowest peer has applied them. */
-  readonly deltasPerSecond: number
-  /** What a writer waited, in milliseconds; undefined for `none`. */
-  readonly p50Ms: number | undefined
-  readonly p99Ms: number | undefined
-  /** CPU seconds of all processes for a million deltas. */
-  readonly cpuSecondsPerMillion: number
-  /** Receipts that were not met. */
-  readonly short: number
+const ACKS = ['none', 'received', 'applied'] as const
+const FULL: Duration = { ms: 500, warmUpMs: 150, firstWarmUpMs: 2_000 }
+const QUICK: Duration = { ms: 60, warmUpMs: 30, firstWarmUpMs: 30 }
+
+/** Our own replication alone, in every combination. */
+export const replication: Bench = {
+  name: 'replication',
+  title: 'Replication',
+  describe:
+    'One member writes, the others apply; each is a process, over loopback. A delta is the whole way of a session write: ' +
+    'find, set, commit, stamp, merge, encode, send, decode, merge. Raw is a message of the channel. Rates count what the ' +
+    'slowest member has, draining included. With ack none up to 4,096 writes (4 MiB) are under way at a time.',
+  measures: loadMeasures,
+  charts: [
+    {
+      title: 'Session deltas per second by size (2 nodes)',
+      kind: 'bars',
+      x: 'bytes',
+      series: ['ack', 'writers'],
+      y: 'perSecond',
+      where: { kind: ['delta'], nodes: [2] },
+    },
+    {
+      title: 'CPU per million deltas by number of members (1 KiB, 32 writers)',
+      kind: 'lines',
+      x: 'nodes',
+      series: ['ack'],
+      y: 'cpuSecondsPerMillion',
+      where: { kind: ['delta'], bytes: [1_024], writers: [32] },
+    },
+  ],
+  run,
 }
 
-const RUN_MS = 1_000
-const REPLY_WITHIN_MS = 30_000
-
-/** How much is measured. */
-export interface ReplicationPlan {
-  readonly nodes: readonly number[]
-  readonly bytes: readonly number[]
-  readonly acks: readonly ReplicationRow['ack'][]
-  readonly writers: readonly number[]
-}
-
-/** Everything the benchmark covers: about two minutes. */
-export const fullPlan: ReplicationPlan = {
-  nodes: [2, 3, 4],
-  bytes: [64, 1_024, 16_384],
-  acks: ['none', 'received', 'applied'],
-  writers: [1, 32],
-}
-
-/** One process of the cluster under test. */
-class Peer {
-  readonly #child: ChildProcess
-  cpuMs = 0
-
-  constructor(config: BenchMemberConfig) {
-    this.#child = fork(fileURLToPath(new URL('replication-member.js', import.meta.url)), [JSON.stringify(config)])
-    process.once('exit', () => this.end())
-  }
-
-  async reply(): Promise<BenchReply> {
-    const [reply] = (await once(this.#child, 'message', { signal: AbortSignal.timeout(REPLY_WITHIN_MS) })) as [
-      BenchReply,
-    ]
-    this.cpuMs = reply.cpuMs
-    return reply
-  }
-
-  ask(command: BenchCommand): Promise<BenchReply> {
-    this.#child.send(command)
-    return this.reply()
-  }
-
-  end(): void {
-    this.#child.kill('SIGKILL')
-  }
-}
-
-/** Measures real processes on the loopback interface, one after the other, each for about a second. */
-export async function replication(
-  plan: ReplicationPlan,
-  told: (row: ReplicationRow) => void,
-): Promise<ReplicationRow[]> {
-  const rows: ReplicationRow[] = []
-  for (const nodes of plan.nodes) {
-    const peers = await cluster(nodes)
+async function run(options: BenchOptions): Promise<BenchResult> {
+  const { quick, passes, progress } = options
+  const nodes = numbers(options, 'nodes') ?? (quick ? [2] : [2, 3, 4])
+  const rows: Row[] = []
+  const waits = new Map<string, Measured['waits'][]>()
+  for (const count of nodes) {
+    const groups = new Groups()
     try {
-      for (const bytes of plan.bytes) {
-        for (const ack of plan.acks) {
-          for (const writers of plan.writers) {
-            const row = await measure(peers, { nodes, bytes, ack, writers })
-            rows.push(row)
-            told(row)
+      const group = await ourGroup(groups, count)
+      for (let pass = 1; pass <= passes; pass++) {
+        for (const load of loads(options)) {
+          progress(`replication: pass ${pass} of ${passes}, ${count} nodes, ${describeLoad(load)}`)
+          const measured = await measure(group, load, quick ? QUICK : FULL)
+          rows.push({ labels: { nodes: count, ...load }, values: valuesOf(measured) })
+          if (count === 2 && load.bytes === 1_024 && measured.waits.length > 0) {
+            const name = `${load.kind}, ${load.ack}, ${load.writers} writers`
+            waits.set(name, [...(waits.get(name) ?? []), measured.waits])
           }
         }
       }
     } finally {
-      for (const peer of peers) peer.end()
+      await groups.end()
     }
   }
-  return rows
-}
-
-async function cluster(nodes: number): Promise<Peer[]> {
-  const shared = {
-    group: `bench-${randomBytes(6).toString('hex')}`,
-    multicastPort: randomInt(20_000, 30_000),
-    receiverPort: randomInt(20_000, 30_000),
-  }
-  const peers: Peer[] = []
-  for (let index = 0; index < nodes; index++) {
-    const peer = new Peer({ name: `bench${index}`, ...shared })
-    peers.push(peer)
-    await peer.reply()
-  }
-  return peers
-}
-
-type Case = Pick<ReplicationRow, 'nodes' | 'bytes' | 'ack' | 'writers'>
-
-async function measure(peers: readonly Peer[], wanted: Case): Promise<ReplicationRow> {
-  const [writer, ...others] = peers
-  if (!writer) throw new Error('There is no writer')
-  const { ids = [] } = await writer.ask({ op: 'create', sessions: wanted.writers })
-  await writer.ask({ op: 'write', ids, bytes: wanted.bytes, ack: 'applied', ms: 200 })
-  await delay(50)
-  await Promise.all(peers.map(peer => peer.ask({ op: 'begin' })))
-  const cpuBefore = sum(peers.map(peer => peer.cpuMs))
-  const written = await writer.ask({ op: 'write', ids, bytes: wanted.bytes, ack: wanted.ack, ms: RUN_MS })
-  const { startedAt = 0, last = [], waits = [], short = 0 } = written
-  const settled = await Promise.all(others.map(peer => peer.ask({ op: 'settle', last })))
-  await writer.ask({ op: 'create', sessions: 0 })
-  const applied = Math.min(...settled.map(reply => reply.applied ?? 0))
-  const elapsedMs = Math.max(...settled.map(reply => reply.settledAt ?? 0)) - startedAt
-  const cpuMs = sum(peers.map(peer => peer.cpuMs)) - cpuBefore
+  const found = medianRows(rows)
   return {
-    ...wanted,
-    deltasPerSecond: Math.round((applied * 1_000) / elapsedMs),
-    p50Ms: rank(waits, 0.5),
-    p99Ms: rank(waits, 0.99),
-    cpuSecondsPerMillion: Math.round((cpuMs * 1_000) / Math.max(1, applied)),
-    short,
+    rows: found,
+    series: latencySeries('Wait of a writer (2 nodes, 1 KiB)', waits),
+    targets: [noInversions(found)],
   }
 }
 
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
+function loads(options: BenchOptions): Load[] {
+  const { quick } = options
+  const kinds = (options.pick('kind') ?? ['delta', 'raw']) as Load['kind'][]
+  const sizes = numbers(options, 'bytes') ?? (quick ? [1_024] : [64, 256, 1_024, 16_384])
+  const acks = (options.pick('ack') ?? ACKS) as Load['ack'][]
+  const writerCounts = numbers(options, 'writers') ?? [1, 32]
+  return kinds.flatMap(kind =>
+    sizes.flatMap(bytes => acks.flatMap(ack => writerCounts.map(writers => ({ kind, bytes, ack, writers })))),
+  )
 }
 
-function rank(sorted: readonly number[], p: number): number | undefined {
-  const value = sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)]
-  return value === undefined ? undefined : Math.round(value * 1_000) / 1_000
+function describeLoad({ kind, bytes, ack, writers }: Load): string {
+  return `${kind} of ${bytes} B, ack ${ack}, ${writers} writers`
+}
+
+function noInversions(rows: readonly Row[]): Target {
+  const measured = rows.reduce((sum, { values }) => sum + (values.inversions ?? 0), 0)
+  return { what: 'writes behind a later one of the same writer, all rows', wanted: { atMost: 0 }, unit: '', measured }
+}
+
+function numbers(options: BenchOptions, name: string): number[] | undefined {
+  return options.pick(name)?.map(Number)
 }

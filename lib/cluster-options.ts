@@ -8,6 +8,8 @@ import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/r
 import type { Runtime } from './runtime/runtime.js'
 import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
 
+const BYTE = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
+
 /** Rules of the options that decide how members find, hear and reach each other. */
 const CHANNEL_RULES: RulesOf<Omit<ChannelOptions, 'interceptors'>> = {
   name: text('', /^[\w-]{1,64}$/, '1 to 64 letters, digits, - or _'),
@@ -16,11 +18,11 @@ const CHANNEL_RULES: RulesOf<Omit<ChannelOptions, 'interceptors'>> = {
     service: oneOf('multicast', 'multicast', 'static'),
     address: text(
       '228.0.0.4',
-      /^2(2[4-9]|3\d)(\.\d{1,3}){3}$/,
+      new RegExp(`^2(2[4-9]|3\\d)(\\.${BYTE}){3}$`),
       'an IPv4 multicast address, 224.0.0.0 to 239.255.255.255',
     ),
     port: wholeNumber(45_564, 1, 65_535),
-    bind: text('auto', /^(auto|[\d.]{7,15})$/, "'auto' or the IPv4 address of an interface"),
+    bind: text('auto', new RegExp(`^(auto|${BYTE}(\\.${BYTE}){3})$`), "'auto' or the IPv4 address of an interface"),
     ttl: wholeNumber(1, 0, 255),
     frequency: wholeNumber(500, 10, 60_000),
     dropTime: wholeNumber(3_000, 20, 600_000),
@@ -91,7 +93,7 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
       interceptors: interceptors ?? [dispatch(), tcpFailureDetector()],
     },
     replication: resolveReplicaOptions(replication),
-    sessions: resolveDeltaManagerOptions(sessions ?? {}),
+    sessions: resolveDeltaManagerOptions(sessions),
   }
 }
 

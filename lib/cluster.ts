@@ -64,6 +64,7 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
     this.#sessions = new DeltaManager(
       {
         store: this.#scope.replica,
+        freshness: this.#scope,
         clock: runtime.clock,
         random: runtime.random,
         onChange: listener => {

@@ -69,8 +69,25 @@ export class SessionInvalidError extends TribelineError {
   }
 }
 
+/**
+ * The process stood still between reading and writing a session, and meanwhile other members changed what was to be
+ * written. Nothing of that commit was written; begin again with what is there now.
+ */
+export class SessionOvertakenError extends TribelineError {
+  /** The attributes others changed. */
+  readonly names: readonly string[]
+  constructor(id: string, names: readonly string[]) {
+    super('SESSION_OVERTAKEN', `Session ${id.slice(0, 6)}… was changed elsewhere while this process stood still`, {
+      retriable: true,
+    })
+    this.names = names
+  }
+}
+
 function describe(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'bigint') return `${value}n`
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
   return String(value)
 }

@@ -1,17 +1,66 @@
 /** The public surface: what applications import from `tribeline`. */
 
 export { Channel, type ChannelEvents, type ChannelSendOptions } from './channel/channel.js'
-export type { Interceptor, InterceptorContext } from './channel/interceptor.js'
-export { dispatch } from './channel/interceptors/dispatch.js'
-export { tcpFailureDetector } from './channel/interceptors/tcp-failure-detector.js'
-export { throughput } from './channel/interceptors/throughput.js'
-export type { AckMode, FaultyMember, SendReceipt } from './channel/topic.js'
+export type { ChannelOptions, MembershipOptions, ReceiverOptions, SenderOptions } from './channel/channel-options.js'
+export type {
+  ChannelMessage,
+  IncomingMessage,
+  Interceptor,
+  InterceptorContext,
+  Suspicion,
+} from './channel/interceptor.js'
+export { type DispatchInterceptor, type DispatchOptions, dispatch } from './channel/interceptors/dispatch.js'
+export {
+  type TcpFailureDetector,
+  type TcpFailureDetectorOptions,
+  tcpFailureDetector,
+} from './channel/interceptors/tcp-failure-detector.js'
+export {
+  type Flow,
+  type ThroughputInterceptor,
+  type ThroughputSnapshot,
+  throughput,
+} from './channel/interceptors/throughput.js'
+export type { RpcChannel, RpcHandler, RpcReply, RpcRequestOptions, RpcResult } from './channel/rpc-channel.js'
+export type {
+  AckMode,
+  DeliveryOutcome,
+  FaultyMember,
+  SendReceipt,
+  Topic,
+  TopicListener,
+  TopicSendOptions,
+} from './channel/topic.js'
 export { Cluster, type ClusterEvents, type ClusterStats, createChannel, createCluster } from './cluster.js'
 export type { ClusterOptions } from './cluster-options.js'
 export * from './errors.js'
 export type { Member, MemberId } from './membership/member.js'
-export { ReplicatedMap, type ReplicatedMapEvents } from './replication/replicated-map.js'
+export type { DisappearedReason, SuspicionVerdict, SuspicionWhy } from './membership/member-table-types.js'
+export type { ReplicaStats } from './replication/replica.js'
+export type { ReplicaOptions, ReplicaOptionsInput } from './replication/replica-options.js'
+export type { ReplicaCounters } from './replication/replica-state.js'
+export {
+  type AckOptions,
+  ReplicatedMap,
+  type ReplicatedMapEvents,
+  type ReplicatedMapStats,
+} from './replication/replicated-map.js'
+export type { ReplicationRules } from './replication/replication-rules.js'
+export type { ScopeStats } from './replication/scope.js'
+export type * from './runtime/runtime.js'
 export { DeltaManager } from './session/delta-manager.js'
 export type { DeltaManagerOptions } from './session/delta-manager-options.js'
 export { Session } from './session/session.js'
-export type { SessionEvents, SessionManager } from './session/session-manager.js'
+export type { ChangeDetection, SessionCodec } from './session/session-delta.js'
+export type {
+  CommitOptions,
+  CreateSessionOptions,
+  SessionCause,
+  SessionDestroyedEvent,
+  SessionEnd,
+  SessionEvents,
+  SessionHost,
+  SessionManager,
+  SessionStats,
+} from './session/session-manager.js'
+export type { MemberOutcome } from './transport/types.js'

@@ -57,14 +57,15 @@ export function custom<T>(fallback: T, expected: string, accepts: (value: unknow
 }
 
 /**
- * Reads the caller's options against the rules: fills in what is missing and freezes the result.
+ * Reads the caller's options against the rules: fills in what is missing and freezes the result. `path` is what stands
+ * before each name in an error, with its dot.
  *
  * @throws {InvalidOptionError} naming the option, what is allowed and what came, for an unknown name or a bad value
  */
 export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> | undefined, path = ''): Options {
-  const values = (given ?? {}) as Record<string, unknown>
+  const values = (given === undefined ? {} : given) as Record<string, unknown>
   const tree = rules as unknown as RuleTree
-  if (typeof values !== 'object' || Array.isArray(values))
+  if (typeof values !== 'object' || values === null || Array.isArray(values))
     throw new InvalidOptionError(path.slice(0, -1) || 'object', 'an object', given)
   for (const name of Object.keys(values)) {
     if (!Object.hasOwn(tree, name)) {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { NodeHandle } from './fleet.js'
-import { type Client, sessionId } from './load.js'
+import { type Client, missing, sessionId } from './load.js'
 import type { CartState } from './protocol.js'
 
 const SETTLE_WITHIN_MS = 5_000
@@ -52,15 +52,14 @@ function compare(
   let unequal = 0
   for (const client of clients) {
     const id = sessionId(client)
-    if (id === undefined || client.acknowledged === 0) continue
+    if (id === undefined || client.acknowledged.length === 0) continue
     const found = copies.map(copy => copy[id])
     if (found.some(state => state === undefined)) {
       lostSessions++
       continue
     }
-    const counts = found.map(state => state?.count ?? 0)
-    lostWrites += Math.max(0, client.acknowledged - Math.min(...counts))
-    if (new Set(found.map(state => JSON.stringify([state?.count, state?.cart]))).size > 1) unequal++
+    lostWrites += Math.max(...found.map(state => (state ? missing(client.acknowledged, state).length : 0)))
+    if (new Set(found.map(state => JSON.stringify([state?.count, state?.cart, state?.steps]))).size > 1) unequal++
   }
   return { lostSessions, lostWrites, unequal }
 }

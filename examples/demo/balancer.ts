@@ -6,7 +6,6 @@ import {
   ATTEMPTS_HEADER,
   type BalancerCommand,
   type BalancerMessage,
-  DEADLINE_HEADER,
   type NodeRow,
   ROUTE_COOKIE,
   type Target,
@@ -47,7 +46,6 @@ class Balancer {
     for (let target = this.#choose(req, tried); target; target = this.#choose(req, tried)) {
       tried.push(target.name)
       res.setHeader(ATTEMPTS_HEADER, tried.length)
-      req.headers[DEADLINE_HEADER] = String(Date.now() + PROXY_TIMEOUT_MS)
       try {
         await this.#proxy.web(req, res, { target: `http://127.0.0.1:${target.port}`, buffer: Readable.from([body]) })
         return

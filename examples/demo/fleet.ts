@@ -191,8 +191,8 @@ export class Fleet extends EventEmitter<FleetEvents> {
   #heard(node: NodeHandle, message: NodeMessage): void {
     if (message.type === 'memberDisappeared') this.emit('disappeared', node.name, message.member, message.at)
     if (message.type !== 'status') return
-    const { members, sessions, pendingDeltas } = message
-    node.status = { members, sessions, pendingDeltas }
+    const { type: _, ...status } = message
+    node.status = status
     this.emit('changed')
   }
 

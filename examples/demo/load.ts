@@ -1,6 +1,6 @@
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ATTEMPTS_HEADER, type CartState, STEP_HEADER } from './protocol.js'
+import { ATTEMPTS_HEADER, type CartState, STEP_HEADER, STEPS_KEPT } from './protocol.js'
 
 const THINK_MIN_MS = 700
 const THINK_MAX_MS = 1_300
@@ -10,8 +10,8 @@ const CLIENT_TIMEOUT_MS = 10_000
 /** One browser: its cookies, and what it was told is saved. */
 export interface Client {
   readonly cookies: Map<string, string>
-  /** The last write that was answered with success. */
-  acknowledged: number
+  /** The last writes that were answered with success, at most `STEPS_KEPT`, without those found missing. */
+  acknowledged: readonly number[]
   /** The write under way or to be repeated. */
   step: number
   lastNode: string
@@ -46,7 +46,7 @@ export class Load {
     this.#port = port
     this.clients = Array.from({ length: sessions }, () => ({
       cookies: new Map(),
-      acknowledged: 0,
+      acknowledged: [],
       step: 1,
       lastNode: '',
       lost: false,
@@ -75,7 +75,7 @@ export class Load {
 
   /** How many clients have at least one acknowledged write. */
   get started(): number {
-    return this.clients.filter(client => client.acknowledged > 0).length
+    return this.clients.filter(client => client.acknowledged.length > 0).length
   }
 
   /** Forgets the longest answer so far. */
@@ -106,12 +106,14 @@ export class Load {
   }
 
   #check(client: Client, state: CartState, newSession: boolean): void {
-    if (newSession && client.acknowledged > 0) {
+    const told = [...client.acknowledged, client.step].slice(-STEPS_KEPT)
+    if (newSession && client.acknowledged.length > 0) {
       if (!client.lost) this.figures.lostSessions++
       client.lost = true
-    } else if (state.count < client.step && !client.lost) this.figures.lostWrites += client.step - state.count
-    client.acknowledged = state.count
-    client.step = state.count + 1
+    } else if (!client.lost) this.figures.lostWrites += missing(told, state).length
+    // Each missing write counts once.
+    client.acknowledged = told.filter(step => state.steps.includes(step))
+    client.step++
     client.lastNode = state.node
   }
 
@@ -147,6 +149,11 @@ export class Load {
       req.end()
     })
   }
+}
+
+/** Those of the writes that this state does not contain, as far back as it tells. */
+export function missing(writes: readonly number[], { steps }: CartState): number[] {
+  return writes.filter(step => !steps.includes(step))
 }
 
 /** The session id inside the signed cookie; undefined before the first answer. */

@@ -4,7 +4,7 @@ import { Fleet } from './fleet.js'
 import { Load } from './load.js'
 import { type DemoOptions, parseOptions, usage } from './options.js'
 import { freezeAndThaw, killAndRestart } from './scenario.js'
-import { allKept, inWords, type Outage, type Summary, summarize } from './summary.js'
+import { allKept, type Freeze, inWords, type Outage, type Summary, summarize } from './summary.js'
 import { View } from './view.js'
 
 const NODES = ['node1', 'node2', 'node3']
@@ -37,17 +37,17 @@ async function run(fleet: Fleet, options: DemoOptions): Promise<Summary> {
   view.say(`http://127.0.0.1:${fleet.balancerPort}/ - ${options.sessions} clients begin`)
   load.start()
   let outages: readonly Outage[] = []
-  let longestOtherMs: number | undefined
+  let freeze: Freeze | undefined
   try {
     await allStarted(load)
     await delay(WARM_MS)
-    if (options.freeze) longestOtherMs = (await freezeAndThaw(fleet, load, view)).longestOtherMs
+    if (options.freeze) freeze = await freezeAndThaw(fleet, load, view)
     else outages = await killAndRestart(fleet, load, view, options.kills)
     view.say('The clients stop')
     await load.stop()
     view.say('Every server is asked for every session')
     const checked = await audit(fleet.nodes, load.clients)
-    const summary = summarize(NODES.length, options.sessions, load.figures, outages, checked, longestOtherMs)
+    const summary = summarize(NODES.length, options.sessions, load.figures, outages, checked, freeze)
     view.stop()
     console.log(inWords(summary, options, outages))
     for (const [reason, count] of load.reasons) console.log(`Errors: ${count} x ${reason}`)

@@ -14,6 +14,9 @@ export interface NodeStatus {
   readonly sessions: number
   /** Deltas queued or unacknowledged; undefined where the figure is not to be had. */
   readonly pendingDeltas: number | undefined
+  /** Milliseconds for which it held requests back after it had slept, and how often it gave up waiting for the others. */
+  readonly fencedMs: number
+  readonly fenceTimeouts: number
 }
 
 /** From a server to the main process. Times are `Date.now()`. */
@@ -63,13 +66,16 @@ export interface CartState {
   readonly node: string
   readonly count: number
   readonly cart: readonly string[]
+  /** The numbers of its last writes, at most `STEPS_KEPT`. */
+  readonly steps: readonly number[]
 }
+
+/** So many writes back, each client checks that what it was told is saved is still there. */
+export const STEPS_KEPT = 10
 
 /** The cookie by which the balancer keeps a client on one node. */
 export const ROUTE_COOKIE = 'tribeline_route'
 /** Says which write of its client a request is, so that a repeated one counts once. */
 export const STEP_HEADER = 'x-demo-step'
-/** Says until when (`Date.now()`) somebody waits for the answer; a server does not run what nobody waits for. */
-export const DEADLINE_HEADER = 'x-demo-deadline'
 /** Says how many servers the balancer tried. */
 export const ATTEMPTS_HEADER = 'x-demo-attempts'

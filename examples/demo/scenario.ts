@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Fleet } from './fleet.js'
 import type { Load } from './load.js'
-import type { Outage } from './summary.js'
+import type { Freeze, Outage } from './summary.js'
 import type { View } from './view.js'
 
 const STEADY_MS = 4_000
@@ -34,8 +34,8 @@ async function killOnce(fleet: Fleet, load: Load, view: View, node: string): Pro
   return { node, detectMs, failoverMs, resyncMs: started.fromJoinMs, resyncFromForkMs: started.fromForkMs }
 }
 
-/** Stops a node for 12 seconds; returns the longest answer of the others in that time. */
-export async function freezeAndThaw(fleet: Fleet, load: Load, view: View): Promise<{ longestOtherMs: number }> {
+/** Stops a node for 12 seconds and lets it go on. */
+export async function freezeAndThaw(fleet: Fleet, load: Load, view: View): Promise<Freeze> {
   const node = fleet.nodes[0]?.name ?? ''
   view.say(`${node} sleeps for ${FREEZE_MS / 1_000} s`)
   load.resetLongest()
@@ -45,7 +45,8 @@ export async function freezeAndThaw(fleet: Fleet, load: Load, view: View): Promi
   fleet.thaw(node)
   view.say(`${node} goes on`)
   await delay(STEADY_MS)
-  return { longestOtherMs }
+  const { fencedMs = 0, fenceTimeouts = 0 } = fleet.node(node).status ?? {}
+  return { longestOtherMs, fencedMs, fenceTimeouts }
 }
 
 /** Milliseconds until every other node that is up has told that `node` is gone. */

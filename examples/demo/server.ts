@@ -7,19 +7,19 @@ import { type Cluster, createCluster } from '../../lib/index.js'
 import { page } from './page.js'
 import {
   type CartState,
-  DEADLINE_HEADER,
   type NodeCommand,
   type NodeConfig,
   type NodeMessage,
   ROUTE_COOKIE,
   STEP_HEADER,
+  STEPS_KEPT,
 } from './protocol.js'
 
 declare module 'express-session' {
   interface SessionData {
     count: number
     cart: string[]
-    step: number
+    steps: number[]
   }
 }
 
@@ -68,15 +68,16 @@ function shop(config: NodeConfig, store: TribelineStore): Express {
   app.get('/', (_req, res) => {
     res.type('html').send(page)
   })
-  app.use(refuseLate)
   app.use((req, res, next) => bindRoute(config.name, req, res, next))
   app.use(session({ secret: config.secret, store, resave: false, saveUninitialized: false, name: 'sid' }))
   app.get('/session', (req, res) => {
     res.json({ id: req.session.count === undefined ? undefined : req.sessionID, ...cart(config.name, req.session) })
   })
   app.post('/write', (req, res, next) => {
-    const step = Number(req.headers[STEP_HEADER] ?? (req.session.step ?? 0) + 1)
-    if (step !== req.session.step) write(req.session, step)
+    const last = req.session.steps?.at(-1) ?? 0
+    const step = Number(req.headers[STEP_HEADER] ?? last + 1)
+    // What the balancer repeated elsewhere when we did not answer is not done twice.
+    if (step > last) write(req.session, step)
     // express-session alone would send the headers first and save then: a kill in between would cut the answer off.
     req.session.save(error => (error ? next(error) : res.json(cart(config.name, req.session))))
   })
@@ -87,20 +88,13 @@ function shop(config: NodeConfig, store: TribelineStore): Express {
 }
 
 function write(data: Partial<SessionData>, step: number): void {
-  data.step = step
+  data.steps = [...(data.steps ?? []), step].slice(-STEPS_KEPT)
   data.count = (data.count ?? 0) + 1
   data.cart = [...(data.cart ?? []), GOODS[data.count % GOODS.length] ?? ''].slice(-CART_MAX)
 }
 
 function cart(node: string, data: Partial<SessionData>): CartState {
-  return { node, count: data.count ?? 0, cart: data.cart ?? [] }
-}
-
-/** A process that slept finds requests whose senders have gone elsewhere; running them now would undo newer writes. */
-function refuseLate(req: Request, res: Response, next: NextFunction): void {
-  const deadline = Number(req.headers[DEADLINE_HEADER] ?? Number.POSITIVE_INFINITY)
-  if (Date.now() > deadline) res.status(503).json({ error: 'too late' })
-  else next()
+  return { node, count: data.count ?? 0, cart: data.cart ?? [], steps: data.steps ?? [] }
 }
 
 /** Rebinds the client to the node that serves it now. */
@@ -132,11 +126,14 @@ function load(store: TribelineStore, id: string): Promise<SessionData | null | u
 }
 
 function tellStatus(cluster: Cluster): void {
+  const { fencedMs, fenceTimeouts } = cluster.stats().replication
   tell({
     type: 'status',
     members: cluster.members.map(member => member.name),
     sessions: cluster.sessions.size,
     pendingDeltas: pendingDeltas(cluster),
+    fencedMs: Math.round(fencedMs),
+    fenceTimeouts,
   })
 }
 

@@ -15,6 +15,15 @@ export interface Outage {
   readonly resyncFromForkMs: number | undefined
 }
 
+/** What one freeze and thaw took, in milliseconds. */
+export interface Freeze {
+  /** The longest answer of the other nodes meanwhile. */
+  readonly longestOtherMs: number
+  /** How long the thawed node held requests back until it had caught up, and how often it gave up. */
+  readonly fencedMs: number
+  readonly fenceTimeouts: number
+}
+
 /** The summary as `--json` prints it. */
 export interface Summary {
   readonly nodes: number
@@ -28,7 +37,7 @@ export interface Summary {
   readonly resyncMs?: number | undefined
   readonly resyncFromForkMs?: number | undefined
   readonly detect?: { readonly kills: number; readonly p50: number; readonly p99: number; readonly max: number }
-  readonly freeze?: { readonly longestOtherMs: number }
+  readonly freeze?: Freeze
   readonly unequalCopies: number
   readonly settledMs?: number | undefined
 }
@@ -40,7 +49,7 @@ export function summarize(
   load: LoadFigures,
   outages: readonly Outage[],
   checked: AuditResult,
-  longestOtherMs?: number,
+  freeze?: Freeze,
 ): Summary {
   const detects = defined(outages.map(outage => outage.detectMs)).sort((a, b) => a - b)
   return {
@@ -48,8 +57,9 @@ export function summarize(
     sessions,
     requests: load.requests,
     clientErrors: load.clientErrors,
-    lostSessions: Math.max(load.lostSessions, checked.lostSessions),
-    lostWrites: Math.max(load.lostWrites, checked.lostWrites),
+    // What a client found missing is not looked for again.
+    lostSessions: load.lostSessions + checked.lostSessions,
+    lostWrites: load.lostWrites + checked.lostWrites,
     detectMs: worst(outages.map(outage => outage.detectMs)),
     failoverMs: worst(outages.map(outage => outage.failoverMs)),
     resyncMs: worst(outages.map(outage => outage.resyncMs)),
@@ -57,7 +67,7 @@ export function summarize(
     ...(detects.length > 1 && {
       detect: { kills: outages.length, p50: rank(detects, 0.5), p99: rank(detects, 0.99), max: rank(detects, 1) },
     }),
-    ...(longestOtherMs !== undefined && { freeze: { longestOtherMs } }),
+    ...(freeze && { freeze }),
     unequalCopies: checked.unequal,
     settledMs: checked.settledMs,
   }
@@ -85,7 +95,12 @@ export function inWords(summary: Summary, options: DemoOptions, outages: readonl
       ? ['With --ack none a write does not wait for a copy: a kill may lose the last ones.']
       : []),
     ...outageWords(summary),
-    ...(summary.freeze ? [`The longest answer of the other servers took ${summary.freeze.longestOtherMs} ms.`] : []),
+    ...(summary.freeze
+      ? [
+          `The longest answer of the other servers took ${summary.freeze.longestOtherMs} ms.`,
+          `Awake again, it caught up in ${summary.freeze.fencedMs} ms, and only then served its clients.`,
+        ]
+      : []),
     '',
   ].join('\n')
 }

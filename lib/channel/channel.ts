@@ -101,7 +101,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
         this.#tell(() => this.emit('memberAdded', member))
       },
       memberDisappeared: (member, reason) => {
-        this.#hub.memberDisappeared(member)
+        this.#hub.memberDisappeared(member, reason)
         this.#tell(() => this.emit('memberDisappeared', member, reason))
       },
       memberSuspected: (_suspicion, verdict) => verdict('silent'),

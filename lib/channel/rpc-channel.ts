@@ -130,7 +130,8 @@ export class RpcChannel {
     if (kind !== 'reply' && kind !== 'error') return 'rejected'
     const pending = this.#pending.get(id)
     if (!pending?.asked.has(from.id)) return 'applied'
-    pending.replies.push(kind === 'reply' ? { member: from, value } : { member: from, error: String(value) })
+    const error = typeof value === 'string' ? value : 'unreadable'
+    pending.replies.push(kind === 'reply' ? { member: from, value } : { member: from, error })
     this.#without(pending, from.id)
     return 'applied'
   }

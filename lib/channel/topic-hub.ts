@@ -1,5 +1,6 @@
 import { InvalidOptionError, InvalidStateError, MessageTooLargeError } from '../errors.js'
 import type { Member } from '../membership/member.js'
+import type { DisappearedReason } from '../membership/member-table-types.js'
 import type { Clock } from '../runtime/runtime.js'
 import type { Advertisement } from '../wire/messages.js'
 import { AdvertisementBoard } from './advertisement-board.js'
@@ -168,10 +169,10 @@ export class TopicHub {
     for (const { listener } of [...this.#topics.values()]) this.#guard(undefined, () => listener.memberAdded?.(member))
   }
 
-  memberDisappeared(member: Member): void {
+  memberDisappeared(member: Member, reason: DisappearedReason): void {
     for (const tracker of [...this.#trackers]) tracker.outcome(member, 'disappeared')
     for (const { listener } of [...this.#topics.values()])
-      this.#guard(undefined, () => listener.memberDisappeared?.(member))
+      this.#guard(undefined, () => listener.memberDisappeared?.(member, reason))
   }
 
   advertisements(): Advertisement[] {

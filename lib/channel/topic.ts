@@ -1,4 +1,5 @@
 import type { Member, MemberId } from '../membership/member.js'
+import type { DisappearedReason } from '../membership/member-table-types.js'
 
 /** How many members must have done what before a send counts as acknowledged. */
 export type AckMode = 'none' | 'received' | 'applied'
@@ -45,7 +46,7 @@ export interface TopicListener {
   /** `applied` is the promise the sender's receipt is built on: answer it only when the message is merged. */
   receive(payload: Uint8Array, from: Member): DeliveryOutcome
   memberAdded?(member: Member): void
-  memberDisappeared?(member: Member): void
+  memberDisappeared?(member: Member, reason: DisappearedReason): void
   /** A few bytes to put into every heartbeat (at most 64), or undefined. */
   advertise?(): Uint8Array | undefined
   /** Another member's bytes, with every heartbeat heard from it. */

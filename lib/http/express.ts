@@ -6,6 +6,7 @@ import { InvalidOptionError, TribelineError } from '../errors.js'
 import type { Session } from '../session/session.js'
 import type { CommitOptions, SessionHost, SessionManager } from '../session/session-manager.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
+import { afterFresh } from './after-fresh.js'
 
 /** Reserved attribute: the cookie as express-session keeps it. Apart from the data, as it moves on every request. */
 const COOKIE = '\u0000cookie'
@@ -49,6 +50,10 @@ interface StoredCookie {
  * callback of `set` and `destroy` waits for the receipt, as the manager's `ack` and `ackTimeoutMs` say. Every callback
  * may be left out. `disconnect` is never emitted: without its peers a member still serves its own copy.
  *
+ * After a stall of this process (see {@link SessionManager.whenFresh}) every method waits until the local copy has caught
+ * up. The `set` of a request that was under way fails with a {@link SessionOvertakenError}, and writes nothing, when
+ * another member has changed the same attributes meanwhile; express-session hands that error to the application.
+ *
  * express-session itself decides whether data changed by comparing JSON, so it misses changes inside a Map or Set.
  */
 export class TribelineStore extends Store {
@@ -74,7 +79,7 @@ export class TribelineStore extends Store {
   }
 
   override get(sid: string, callback?: Callback<[data?: SessionData | null]>): void {
-    answer(callback, () => {
+    this.#answer(callback, () => {
       const view = this.#find(sid)
       return view === undefined ? null : dataOf(view)
     })
@@ -101,7 +106,7 @@ export class TribelineStore extends Store {
 
   /** Extends the session's life. Changes no data, and neither makes a session nor brings one back. */
   override touch(sid: string, data: SessionData, callback?: Callback<[]>): void {
-    answer(callback, () => {
+    this.#answer(callback, () => {
       const view = this.#find(sid)
       const base = this.#viewOf(data, sid)
       if (view === undefined || (base !== undefined && base.key !== view.key)) return
@@ -119,7 +124,7 @@ export class TribelineStore extends Store {
 
   /** All sessions by id. Decodes every one. */
   override all(callback?: Callback<[sessions?: { [sid: string]: SessionData } | null]>): void {
-    answer(callback, () => {
+    this.#answer(callback, () => {
       const all: { [sid: string]: SessionData } = Object.create(null)
       for (const [sid, view] of this.#all()) all[sid] = dataOf(view)
       return all
@@ -128,12 +133,12 @@ export class TribelineStore extends Store {
 
   /** Number of sessions that have not expired. Looks at each. */
   override length(callback?: Callback<[length?: number]>): void {
-    answer(callback, () => [...this.#all()].length)
+    this.#answer(callback, () => [...this.#all()].length)
   }
 
   /** Ids of all sessions. */
   ids(callback?: Callback<[ids?: string[]]>): void {
-    answer(callback, () => [...this.#all()].map(([sid]) => sid))
+    this.#answer(callback, () => [...this.#all()].map(([sid]) => sid))
   }
 
   /** Destroys every session (with this store's prefix) on every member. */
@@ -213,8 +218,17 @@ export class TribelineStore extends Store {
     return { data: flat, lifetimeMs: typeof maxAge === 'number' ? maxAge : null }
   }
 
+  /** Calls back with the work's result, once the copy is fresh. */
+  #answer<T>(callback: Callback<[T?]> | undefined, work: () => T): void {
+    afterFresh(this.#sessions, () => answer(callback, work))
+  }
+
   /** Calls back once the receipt is in; an error of the work itself goes to the callback too. */
   #settle(callback: Callback<[]> | undefined, work: () => Promise<unknown> | undefined): void {
+    afterFresh(this.#sessions, () => this.#perform(callback, work))
+  }
+
+  #perform(callback: Callback<[]> | undefined, work: () => Promise<unknown> | undefined): void {
     let receipt: Promise<unknown> | undefined
     try {
       receipt = work()

@@ -78,6 +78,12 @@ export class SessionExchange {
     if (session.isValid) this.#keep(session.invalidate())
   }
 
+  /** Writes at once, so that what changes afterwards is not in it; unless the copy is old after a stall. */
+  async #save(session: Session): Promise<SendReceipt | undefined> {
+    for (let wait = this.#manager.whenFresh(); wait !== undefined; wait = this.#manager.whenFresh()) await wait
+    return this.#keep(this.#manager.commit(session, { ...this.#send, storeEmpty: true }))
+  }
+
   #regenerate(old: Session, options: RegenerateOptions): RequestSession {
     if (options.keep === true) {
       this.#keep(old.changeId())
@@ -94,7 +100,7 @@ export class SessionExchange {
   #methods(session: Session): ReadonlyMap<string, unknown> {
     return new Map<string, unknown>([
       ['regenerate', (options: RegenerateOptions = {}) => this.#regenerate(session, options)],
-      ['save', async () => this.#keep(this.#manager.commit(session, { ...this.#send, storeEmpty: true }))],
+      ['save', () => this.#save(session)],
       ['invalidate', () => this.#keep(session.invalidate())],
       ['changeId', () => this.#keep(session.changeId())],
     ])

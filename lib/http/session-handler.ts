@@ -1,7 +1,8 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError, SessionOvertakenError } from '../errors.js'
 import type { Session } from '../session/session.js'
 import type { CommitOptions, SessionHost } from '../session/session-manager.js'
+import { afterFresh } from './after-fresh.js'
 import type { RequestSession } from './request-session.js'
 import { SessionExchange } from './request-session.js'
 import type { SessionCookieOptions } from './session-cookie.js'
@@ -24,8 +25,8 @@ export interface ClusterSessionOptions extends Omit<CommitOptions, 'storeEmpty'>
   /** Requests without a session, static content for instance: a pattern for the path, or a test. */
   readonly filter?: RegExp | ((req: IncomingMessage) => boolean)
   /**
-   * Hears of changes that could not be stored when the response went out: a value the codec cannot carry, or a session
-   * begun after the headers were sent. Default: a process warning.
+   * Hears of changes that could not be stored when the response went out: a value the codec cannot carry, a session
+   * begun after the headers were sent, or a {@link SessionOvertakenError}. Default: a process warning.
    */
   readonly onError?: (error: unknown, req: IncomingMessage) => void
 }
@@ -52,6 +53,11 @@ export function sessionOf(req: IncomingMessage): RequestSession | undefined {
  * when the delta is acknowledged as `ack` asks, or after `ackTimeoutMs`: a client that follows a redirect to another
  * member finds what it wrote. A response that streams before it ends has sent its headers by then.
  *
+ * After a stall of this process (see {@link SessionManager.whenFresh}) requests wait until the local copy has caught up;
+ * those whose client hung up meanwhile are dropped, for it asks elsewhere by now. A request that was under way commits
+ * once the copy has caught up. If another member has changed the same attributes, nothing of it is stored, and it is
+ * answered with 503, or cut off when its headers are out: what was not stored is not confirmed.
+ *
  * @throws {InvalidOptionError} when an option is out of range.
  */
 export function clusterSession(options: ClusterSessionOptions): SessionHandler {
@@ -64,8 +70,16 @@ export function clusterSession(options: ClusterSessionOptions): SessionHandler {
   const context: Context = { options, cookie, routeCookie }
   return function handleSession(req, res, next) {
     if (exchanges.has(req) || !pathOf(req).startsWith(path) || skips?.(req) === true) return next()
-    attach(context, req, res)
-    next()
+    const wait = cluster.sessions.whenFresh()
+    if (wait === undefined) {
+      attach(context, req, res)
+      return next()
+    }
+    afterFresh(cluster.sessions, () => {
+      if (res.destroyed || res.writableEnded || exchanges.has(req)) return
+      attach(context, req, res)
+      next()
+    })
   }
 }
 
@@ -106,8 +120,10 @@ function attach(context: Context, req: IncomingMessage, res: ServerResponse): vo
 /** Hooks the two moments that matter: the headers go out, the response ends. */
 function wrapResponse(context: Context, exchange: SessionExchange, req: IncomingMessage, res: ServerResponse): void {
   const { writeHead, end } = res
+  const { sessions } = context.options.cluster
   let headed = false
   let held = false
+  let overtaken = false
   const commit = (): void => {
     try {
       if (context.options.saveUninitialized === true && !res.headersSent) void exchange.facade
@@ -116,8 +132,11 @@ function wrapResponse(context: Context, exchange: SessionExchange, req: Incoming
       const late = res.headersSent && session.key === undefined
       if (late && session.names().length === 0) return
       if (late) throw new Error('A session was begun after the headers were sent; its client cannot get the cookie')
+      // The end of the response will wait and then write.
+      if (session.key !== undefined && !sessions.fresh) return
       exchange.commit()
     } catch (error) {
+      if (error instanceof SessionOvertakenError) overtaken = true
       report(context, error, req)
     }
   }
@@ -134,17 +153,40 @@ function wrapResponse(context: Context, exchange: SessionExchange, req: Incoming
     return Reflect.apply(writeHead, res, args) as ServerResponse
   } as typeof res.writeHead
 
-  res.end = function endWithSession(...args: unknown[]): ServerResponse {
-    // The first end is under way; what it will send is settled.
-    if (held) return res
+  const finish = (args: unknown[]): ServerResponse => {
     if (res.headersSent) {
       if (!res.writableEnded) commit()
     } else addCookies(res, [], takeCookies())
+    if (overtaken && res.headersSent) return res.destroy()
+    if (overtaken) refuse(res, args)
     if (exchange.receipts.length === 0 || res.writableEnded) return Reflect.apply(end, res, args) as ServerResponse
     held = true
     void Promise.all(exchange.receipts).then(() => Reflect.apply(end, res, args))
     return res
+  }
+
+  res.end = function endWithSession(...args: unknown[]): ServerResponse {
+    // The first end is under way; what it will send is settled.
+    if (held) return res
+    // A new session undoes nothing.
+    if (exchange.loaded?.key === undefined || sessions.fresh) return finish(args)
+    held = true
+    afterFresh(sessions, () => {
+      held = false
+      finish(args)
+    })
+    return res
   } as typeof res.end
+}
+
+/** Says that the request had no effect instead of what its handler wanted to say. */
+function refuse(res: ServerResponse, args: unknown[]): void {
+  for (const name of res.getHeaderNames()) if (/^(content-|etag$|last-modified$)/.test(name)) res.removeHeader(name)
+  res.statusCode = 503
+  res.statusMessage = ''
+  res.setHeader('Retry-After', '0')
+  const callback = args.find(arg => typeof arg === 'function')
+  args.splice(0, args.length, ...(callback === undefined ? [] : [callback]))
 }
 
 function cookiesFor({ options, cookie, routeCookie }: Context, session: Session, req: IncomingMessage): string[] {

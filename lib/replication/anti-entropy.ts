@@ -12,7 +12,7 @@ const FETCH_RETRY_MS = 1_000
 /** A difference in transit is gone after this; one that stays is reported. */
 const DIVERGENCE_AFTER_MS = 1_000
 const READY_FLAG = 1
-const ADVERT_BYTES = 17
+const ADVERT_BYTES = 21
 
 /**
  * The digest is the truth, the stream a hint: hashes of the seen-set travel in heartbeats; where they differ the full
@@ -47,11 +47,16 @@ export class AntiEntropy {
     return this.#hashed.hash
   }
 
-  digestMessage(): ReplicationMessage {
-    return { kind: 'digest', digest: this.digest(), absent: this.#peers.absent(), ready: this.#state.ready }
+  digestMessage(): Extract<ReplicationMessage, { kind: 'digest' }> {
+    return {
+      kind: 'digest',
+      digest: this.digest(),
+      members: this.#peers.known(this.#state.now()),
+      ready: this.#state.ready,
+    }
   }
 
-  /** 17 bytes: whether ready, hash of the digest, hash of the records. */
+  /** 21 bytes: whether ready, hash of the digest, of the records, of the members known. */
   advertise(): Uint8Array {
     const bytes = new Uint8Array(ADVERT_BYTES)
     const view = new DataView(bytes.buffer)
@@ -62,6 +67,7 @@ export class AntiEntropy {
     const content = this.#state.contentHash
     view.setUint32(9, content.high)
     view.setUint32(13, content.low)
+    view.setUint32(17, this.#peers.hash)
     return bytes
   }
 
@@ -71,6 +77,7 @@ export class AntiEntropy {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     peer.ready = (bytes[0]! & READY_FLAG) !== 0
     peer.heard = true
+    this.#compareMembers(peer, view.getUint32(17))
     const hash = hex(view.getUint32(1)) + hex(view.getUint32(5))
     if (hash !== this.hash()) {
       this.ask(peer)
@@ -81,6 +88,13 @@ export class AntiEntropy {
     const same = view.getUint32(9) === content.high && view.getUint32(13) === content.low
     if (same) this.#suspected.delete(peer.id)
     else if (peer.ready && this.#state.ready) this.#divergence(peer, hash)
+  }
+
+  /** A member of whom only one of us has heard makes us exchange whom we know; news on its way needs no asking. */
+  #compareMembers(peer: Peer, hash: number): void {
+    const persists = peer.membersHash === hash && hash !== this.#peers.hash
+    peer.membersHash = hash
+    if (persists) this.ask(peer)
   }
 
   /** Asks for the full digest, unless that was done just now. */
@@ -102,6 +116,10 @@ export class AntiEntropy {
     const missing = state.seen.missing(message.digest)
     if (missing.length === 0) {
       if (this.#pulling?.from === peer.id) this.#pulling = undefined
+      return
+    }
+    if (state.incomplete) {
+      this.#reconcile(peer.id)
       return
     }
     const busy = this.#pulling !== undefined && this.#pulling.from !== peer.id && this.#pulling.untilMs > now
@@ -156,10 +174,10 @@ export class AntiEntropy {
   /** A peer asks for a record. */
   fetched(key: RecordKey, from: MemberId): void {
     const { env, records, tombstones } = this.#state
-    const record = records.get(key)
-    const tombstone = tombstones.get(key)
+    const record = records.peek(key)
+    const dot = tombstones.get(key)
     if (record !== undefined) env.send([from], { kind: 'record', record: record.snapshot(this.#state.now()) }, { key })
-    else if (tombstone !== undefined) env.send([from], { kind: 'tombstone', key, tombstone }, { key })
+    else if (dot !== undefined) env.send([from], { kind: 'tombstone', key, dot }, { key })
     else if (this.#state.ready) env.send([from], { kind: 'notKept' })
   }
 
@@ -171,6 +189,11 @@ export class AntiEntropy {
   tick(): void {
     const now = this.#state.now()
     for (const [key, sinceMs] of this.#fetches) if (now - sinceMs > FETCH_RETRY_MS) this.#fetches.delete(key)
+  }
+
+  /** The process stood still: whoever was asked before may not answer any more. */
+  stalled(): void {
+    this.#pulling = undefined
   }
 
   memberDisappeared(id: MemberId): void {

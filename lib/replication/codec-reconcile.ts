@@ -7,8 +7,7 @@ import { readRecord, readTombstone, writeRecord, writeTombstone } from './codec-
 import type { RecordSnapshot } from './delta.js'
 import type { BucketPart, KeyHash } from './messages.js'
 import type { Hash64 } from './mix.js'
-import type { RecordKey } from './replica-contract.js'
-import type { Tombstone } from './tombstones.js'
+import type { Dot, RecordKey } from './replica-contract.js'
 
 type Writer = protobuf.Writer
 
@@ -46,7 +45,7 @@ export function writePart(writer: Writer, part: BucketPart): void {
   if (part.after !== undefined) writeKey(writer, 2, part.after)
   if (part.upTo !== undefined) writeKey(writer, 3, part.upTo)
   for (const key of part.keys) writeKey(writer, 4, key)
-  for (const [key, tombstone] of part.tombstones) writeTombstone(writer, 5, key, tombstone)
+  for (const [key, dot] of part.tombstones) writeTombstone(writer, 5, key, dot)
   for (const record of part.records) writeRecord(writer, 6, record)
   writer.ldelim()
 }
@@ -58,7 +57,7 @@ export function readPart(reader: FieldReader): BucketPart {
   let after: RecordKey | undefined
   let upTo: RecordKey | undefined
   const keys: RecordKey[] = []
-  const tombstones: [RecordKey, Tombstone][] = []
+  const tombstones: [RecordKey, Dot][] = []
   const records: RecordSnapshot[] = []
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {

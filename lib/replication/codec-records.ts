@@ -16,9 +16,8 @@ import type { FieldReader } from './codec-reader.js'
 import type { AttributeState, Delta, DeltaKind, RecordSnapshot } from './delta.js'
 import { CONTEXT_MAX } from './record.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
-import type { RecordKey } from './replica-contract.js'
+import type { Dot, RecordKey } from './replica-contract.js'
 import { type AccessStamp, creationDot, NEVER } from './stamp.js'
-import type { Tombstone } from './tombstones.js'
 
 type Writer = protobuf.Writer
 
@@ -145,6 +144,7 @@ export function writeRecord(writer: Writer, field: number, record: RecordSnapsho
   }
   writeStamp(writer, 5, record.access)
   writeUint(writer, 6, record.ageMs)
+  if (record.limit !== NEVER) writeStamp(writer, 7, record.limit)
   writer.ldelim()
 }
 
@@ -154,6 +154,7 @@ export function readRecord(reader: FieldReader): RecordSnapshot {
   let key = ''
   let access = NEVER
   let ageMs = 0
+  let limit = NEVER
   const origins: MemberId[] = []
   const attributes: [string, AttributeState][] = []
   const context: [MemberId, number][] = []
@@ -180,39 +181,38 @@ export function readRecord(reader: FieldReader): RecordSnapshot {
       case 6:
         ageMs = reader.uint53()
         break
+      case 7:
+        limit = readAccess(reader)
+        break
       default:
         reader.skip()
     }
   }
   if (key === '') throw new ProtocolError('A record without a key')
-  return { key, attributes, context, access, ageMs }
+  return { key, attributes, context, access, ageMs, limit }
 }
 
-/** Writes the tombstone of a record. */
-export function writeTombstone(writer: Writer, field: number, key: RecordKey, { dot, limit }: Tombstone): void {
+/** Writes which delta invalidated a record. */
+export function writeTombstone(writer: Writer, field: number, key: RecordKey, { origin, seq }: Dot): void {
   writer.uint32((field << 3) | 2).fork()
   writeKey(writer, 1, key)
-  writeDot(writer, 2, dot.origin, dot.seq)
-  if (limit !== undefined) writeStamp(writer, 3, limit)
+  writeDot(writer, 2, origin, seq)
   writer.ldelim()
 }
 
-/** Reads the tombstone of a record. */
-export function readTombstone(reader: FieldReader): [RecordKey, Tombstone] {
+/** Reads which delta invalidated a record. */
+export function readTombstone(reader: FieldReader): [RecordKey, Dot] {
   const end = reader.nested()
   let key = ''
-  let limit: AccessStamp | undefined
   const dots: [MemberId, number][] = []
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     if (field === 1) key = readKey(reader)
     else if (field === 2) readContext(reader, dots)
-    else if (field === 3) limit = readAccess(reader)
     else reader.skip()
   }
   const dot = dots[0]
   if (key === '' || dot === undefined) throw new ProtocolError('A tombstone is incomplete')
-  const [origin, seq] = dot
-  return [key, limit === undefined ? { dot: { origin, seq } } : { dot: { origin, seq }, limit }]
+  return [key, { origin: dot[0], seq: dot[1] }]
 }
 
 function writeDot(writer: Writer, field: number, origin: MemberId, seq: number): void {

@@ -30,11 +30,10 @@ import {
 } from './codec-reconcile.js'
 import { readDelta, readRecord, readTombstone, writeDelta, writeRecord, writeTombstone } from './codec-records.js'
 import type { Delta, RecordSnapshot } from './delta.js'
-import type { AbsentMember, BucketPart, KeyHash, MessageKind, ReplicationMessage, TouchEntry } from './messages.js'
-import type { RecordKey } from './replica-contract.js'
+import type { BucketPart, KeyHash, KnownMember, MessageKind, ReplicationMessage, TouchEntry } from './messages.js'
+import type { Dot, RecordKey } from './replica-contract.js'
 import type { DigestEntry, MissingDots } from './seen-set.js'
 import { type AccessStamp, NEVER } from './stamp.js'
-import type { Tombstone } from './tombstones.js'
 
 type Writer = protobuf.Writer
 
@@ -76,7 +75,7 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       writeRecord(writer, 4, message.record)
       break
     case 'tombstone':
-      writeTombstone(writer, 5, message.key, message.tombstone)
+      writeTombstone(writer, 5, message.key, message.dot)
       break
     case 'touches':
       writeTouches(writer, message.entries)
@@ -91,8 +90,10 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       break
     case 'digest':
       for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
-      writeAbsent(writer, message.absent)
+      writeMembers(writer, message.members)
       writeUint(writer, 10, message.ready ? 1 : 0)
+      writeUint(writer, 7, message.round ?? 0)
+      writeUint(writer, 20, message.fenced === true ? 1 : 0)
       break
     case 'pull':
       for (const { origin, ranges } of message.missing) writeDots(writer, 11, origin, 0, ranges)
@@ -103,7 +104,7 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       break
     case 'reconcileHeader':
       for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
-      writeAbsent(writer, message.absent)
+      writeMembers(writer, message.members)
       writeUint(writer, 12, message.id)
       writer.uint32((13 << 3) | 2).bytes(packHashes(message.hashes))
       writer.uint32((14 << 3) | 2).bytes(packBits(message.buried))
@@ -120,6 +121,8 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       writeUint(writer, 19, message.last ? 1 : 0)
       break
     case 'askDigest':
+      writeUint(writer, 7, message.round ?? 0)
+      break
     case 'notKept':
   }
   return writer.finish()
@@ -144,11 +147,11 @@ interface Fields {
   delta: Delta | undefined
   key: RecordKey | undefined
   record: RecordSnapshot | undefined
-  tombstone: [RecordKey, Tombstone] | undefined
+  tombstone: [RecordKey, Dot] | undefined
   readonly touches: TouchEntry[]
   number: number
   readonly digest: DigestEntry[]
-  readonly absent: AbsentMember[]
+  readonly members: KnownMember[]
   ready: boolean
   readonly missing: MissingDots[]
   id: number
@@ -159,6 +162,7 @@ interface Fields {
   readonly have: KeyHash[]
   readonly parts: BucketPart[]
   last: boolean
+  fenced: boolean
 }
 
 function readFields(reader: FieldReader): Fields {
@@ -171,7 +175,7 @@ function readFields(reader: FieldReader): Fields {
     touches: [],
     number: 0,
     digest: [],
-    absent: [],
+    members: [],
     ready: false,
     missing: [],
     id: 0,
@@ -182,6 +186,7 @@ function readFields(reader: FieldReader): Fields {
     have: [],
     parts: [],
     last: false,
+    fenced: false,
   }
   const end = reader.length
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
@@ -211,7 +216,7 @@ function readFields(reader: FieldReader): Fields {
         addDigestEntry(fields.digest, reader)
         break
       case 9:
-        push(fields.absent, readAbsent(reader))
+        push(fields.members, readMember(reader))
         break
       case 10:
         fields.ready = reader.uint32() !== 0
@@ -243,6 +248,9 @@ function readFields(reader: FieldReader): Fields {
       case 19:
         fields.last = reader.uint32() !== 0
         break
+      case 20:
+        fields.fenced = reader.uint32() !== 0
+        break
       default:
         reader.skip()
     }
@@ -252,7 +260,7 @@ function readFields(reader: FieldReader): Fields {
 
 function assemble(fields: Fields): ReplicationMessage {
   const kind = KIND_NAMES.get(fields.kind)
-  const { id, absent } = fields
+  const { id, members } = fields
   switch (kind) {
     case 'delta':
       return { kind, delta: given(fields.delta) }
@@ -261,8 +269,8 @@ function assemble(fields: Fields): ReplicationMessage {
     case 'record':
       return { kind, record: given(fields.record) }
     case 'tombstone': {
-      const [key, tombstone] = given(fields.tombstone)
-      return { kind, key, tombstone }
+      const [key, dot] = given(fields.tombstone)
+      return { kind, key, dot }
     }
     case 'touches':
       return { kind, entries: fields.touches }
@@ -273,9 +281,12 @@ function assemble(fields: Fields): ReplicationMessage {
     case 'checked':
       return { kind, round: fields.number, later: fields.touches }
     case 'askDigest':
-      return { kind }
-    case 'digest':
-      return { kind, digest: canonicalDigest(fields.digest), absent, ready: fields.ready }
+      return fields.number === 0 ? { kind } : { kind, round: fields.number }
+    case 'digest': {
+      const { number: round, ready, fenced } = fields
+      const message = { kind, digest: canonicalDigest(fields.digest), members, ready }
+      return round === 0 ? message : { ...message, round, fenced }
+    }
     case 'pull':
       return { kind, missing: fields.missing }
     case 'notKept':
@@ -285,7 +296,7 @@ function assemble(fields: Fields): ReplicationMessage {
       return { kind, id }
     case 'reconcileHeader': {
       const digest = canonicalDigest(fields.digest)
-      return { kind, id, digest, absent, hashes: unpackHashes(fields.hashes), buried: unpackBits(fields.buried) }
+      return { kind, id, digest, members, hashes: unpackHashes(fields.hashes), buried: unpackBits(fields.buried) }
     }
     case 'reconcileRequest':
       return { kind, id, buckets: fields.buckets, after: fields.after, have: fields.have }
@@ -322,24 +333,30 @@ function readTouch(reader: FieldReader): TouchEntry {
   return { key: given(key), access, ageMs }
 }
 
-function writeAbsent(writer: Writer, absent: readonly AbsentMember[]): void {
-  for (const { id, name } of absent) {
+function writeMembers(writer: Writer, members: readonly KnownMember[]): void {
+  for (const { id, name, awayMs, gone } of members) {
     writer.uint32((9 << 3) | 2).fork()
     writeId(writer, 1, id)
     writer.uint32((2 << 3) | 2).string(name)
+    writeUint(writer, 3, awayMs)
+    writeUint(writer, 4, gone ? 1 : 0)
     writer.ldelim()
   }
 }
 
-function readAbsent(reader: FieldReader): AbsentMember {
+function readMember(reader: FieldReader): KnownMember {
   const end = reader.nested()
   let id = ''
   let name = ''
+  let awayMs = 0
+  let gone = false
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     if (field === 1) id = readId(reader)
     else if (field === 2) name = reader.text(256)
+    else if (field === 3) awayMs = reader.uint53()
+    else if (field === 4) gone = reader.uint32() !== 0
     else reader.skip()
   }
   if (id === '') throw new ProtocolError('A member without an id')
-  return { id, name }
+  return { id, name, awayMs, gone }
 }

@@ -27,13 +27,16 @@ export interface AttributeState {
   readonly value?: Uint8Array
 }
 
-/** A whole record as it travels. `ageMs`: since its last use, on the sender's monotonic clock. */
+/** A whole record as it travels, an expired one as well. */
 export interface RecordSnapshot {
   readonly key: RecordKey
   readonly attributes: readonly (readonly [name: string, state: AttributeState])[]
   readonly context: Context
   readonly access: AccessStamp
+  /** Since its last use, in milliseconds on the sender's monotonic clock. */
   readonly ageMs: number
+  /** The latest use an expiry has judged too old; NEVER without any. */
+  readonly limit: AccessStamp
 }
 
 /** The writes of a delta that has none. */

@@ -4,10 +4,9 @@ import type { RecordSnapshot } from './delta.js'
 import type { BucketPart, ReplicationMessage } from './messages.js'
 import { type Hash64, sameHash } from './mix.js'
 import type { Peers } from './peers.js'
-import type { RecordKey } from './replica-contract.js'
+import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import type { Digest } from './seen-set.js'
-import type { Tombstone } from './tombstones.js'
 
 type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
 
@@ -15,12 +14,19 @@ type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
 const CHUNKS_MAX = 16
 const DONATION_IDLE_MS = 2_000
 
+interface Serving {
+  readonly id: number
+  atMs: number
+  /** As of the header: when tombstones have given way since, the transfer starts anew. */
+  readonly closures: number
+}
+
 interface Part {
   bucket: number
   after: RecordKey | undefined
   upTo: RecordKey | undefined
   keys: RecordKey[]
-  tombstones: [RecordKey, Tombstone][]
+  tombstones: [RecordKey, Dot][]
   records: RecordSnapshot[]
 }
 
@@ -32,7 +38,7 @@ export class Donor {
   readonly #state: ReplicaState
   readonly #peers: Peers
   readonly #digest: () => Digest
-  #serving = new Map<MemberId, number>()
+  #serving = new Map<MemberId, Serving>()
 
   constructor(state: ReplicaState, peers: Peers, digest: () => Digest) {
     this.#state = state
@@ -54,16 +60,21 @@ export class Donor {
       state.env.send([from], { kind: 'reconcileBusy', id })
       return
     }
-    this.#serving.set(from, state.now())
+    // The other side goes by the first header of several it asked for.
+    const known = this.#serving.get(from)
+    const closures = known?.id === id ? known.closures : state.closures
+    this.#serving.set(from, { id, atMs: state.now(), closures })
     const buried: number[] = []
-    for (let bucket = 0; bucket < BUCKETS; bucket++) if (state.tombstones.keys(bucket).size > 0) buried.push(bucket)
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      if (state.tombstones.keys(bucket).size + state.expired.keys(bucket).size > 0) buried.push(bucket)
+    }
     state.env.send(
       [from],
       {
         kind: 'reconcileHeader',
         id,
         digest: this.#digest(),
-        absent: this.#peers.absent(),
+        members: this.#peers.known(state.now()),
         hashes: [...state.buckets.hashes],
         buried,
       },
@@ -73,11 +84,12 @@ export class Donor {
 
   request(message: Request, from: MemberId): void {
     const state = this.#state
-    if (!state.ready) {
+    const serving = this.#serving.get(from)
+    if (serving?.id !== message.id || serving.closures !== state.closures) {
       state.env.send([from], { kind: 'reconcileBusy', id: message.id })
       return
     }
-    this.#serving.set(from, state.now())
+    serving.atMs = state.now()
     const have = new Map(message.have.map(({ key, hash }) => [key, hash]))
     const { chunkBytes } = state.options
     let parts: BucketPart[] = []
@@ -119,8 +131,7 @@ export class Donor {
   ): { part: Part; size: number } {
     const state = this.#state
     const part: Part = { bucket, after, upTo: undefined, keys: [], tombstones: [], records: [] }
-    const keys = [...state.buckets.keys(bucket), ...state.tombstones.keys(bucket)]
-    keys.sort()
+    const keys = [...state.keys(bucket), ...state.tombstones.keys(bucket)].sort()
     let size = 64
     let previous: RecordKey | undefined
     for (const key of keys) {
@@ -133,11 +144,12 @@ export class Donor {
       size += 48
       const tombstone = state.tombstones.get(key)
       if (tombstone !== undefined) part.tombstones.push([key, tombstone])
-      const record = state.records.get(key)
-      if (record === undefined) continue
+      const hash = state.hash(key)
+      if (hash === undefined) continue
       part.keys.push(key)
       const known = have.get(key)
-      if (known !== undefined && sameHash(known, record.hash)) continue
+      if (known !== undefined && sameHash(known, hash)) continue
+      const record = state.records.peek(key)!
       part.records.push(record.snapshot(state.now()))
       size += record.bytes + record.attributes.size * 32 + record.context.size * 24
     }
@@ -146,6 +158,6 @@ export class Donor {
 
   #clean(): void {
     const now = this.#state.now()
-    for (const [id, atMs] of this.#serving) if (now - atMs > DONATION_IDLE_MS) this.#serving.delete(id)
+    for (const [id, { atMs }] of this.#serving) if (now - atMs > DONATION_IDLE_MS) this.#serving.delete(id)
   }
 }

@@ -1,10 +1,11 @@
 import type { RecordKey } from './replica-contract.js'
+import { ShardedMap } from './sharded-map.js'
 
 /** Keys by the time they are to be looked at again: one slot each, moved only to earlier times. */
 export class DueWheel {
   readonly #slotMs: number
   #slots = new Map<number, Set<RecordKey>>()
-  #filed = new Map<RecordKey, number>()
+  #filed = new ShardedMap<number>()
   #next = 0
 
   constructor(slotMs: number) {

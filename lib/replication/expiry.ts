@@ -13,8 +13,7 @@ const DUE_MAX = 5_000
 const ROUND_MAX = 1_000
 const ROUNDS_MAX = 8
 const RETRY_MS = 1_000
-/** How long each further member waits for the ones before it, and how many of these it waits for at most. */
-const TURN_MS = 2_000
+/** How many members before it a member waits for at most. */
 const TURNS_MAX = 4
 
 interface Round {
@@ -62,7 +61,7 @@ export class Expiry {
 
   /** A record is new or its limit changed. */
   file(key: RecordKey): void {
-    const record = this.#state.records.get(key)
+    const record = this.#state.visible(key)
     const limit = record === undefined ? undefined : maxInactiveMs(record)
     if (limit === undefined) this.#wheel.remove(key)
     else this.#wheel.file(key, record!.usedAtMs + limit + this.#touches.slackMs(limit))
@@ -91,7 +90,7 @@ export class Expiry {
     this.#repeat(now)
     const entries: CheckEntry[] = []
     for (const key of this.#wheel.take(now, DUE_MAX)) {
-      const record = this.#state.records.get(key)
+      const record = this.#state.records.peek(key)
       const limit = record === undefined ? undefined : maxInactiveMs(record)
       if (record === undefined || limit === undefined) continue
       const dueMs = record.usedAtMs + limit + this.#touches.slackMs(limit)
@@ -107,7 +106,7 @@ export class Expiry {
     if (!this.#state.ready || this.fenced) return
     const later: TouchEntry[] = []
     for (const { key, access } of entries) {
-      const record = this.#state.records.get(key)
+      const record = this.#state.records.peek(key)
       if (record !== undefined && compareAccess(record.access, access) > 0) later.push(this.#touches.entry(record))
     }
     this.#state.env.send([from], { kind: 'checked', round, later })
@@ -115,7 +114,7 @@ export class Expiry {
 
   checked(id: number, later: readonly TouchEntry[], from: MemberId): void {
     const round = this.#rounds.get(id)
-    this.#touches.received(later, from)
+    this.#touches.received(later)
     if (round === undefined || !round.waiting.delete(from)) return
     if (round.waiting.size === 0) this.#fire(id, round)
   }
@@ -147,7 +146,7 @@ export class Expiry {
     const rank = ready.filter(peer => peer.name < (self.name ?? self.id)).length
     // The last user's member may know better, or think it was another that is gone: it goes first, not alone.
     const turn = ready.some(peer => peer.id === record.access.origin) ? rank + 1 : rank
-    return now >= dueMs + Math.min(turn, TURNS_MAX) * TURN_MS
+    return now >= dueMs + Math.min(turn, TURNS_MAX) * this.#state.options.expiryTurnMs
   }
 
   #ask(entries: readonly CheckEntry[], now: number): void {
@@ -187,7 +186,7 @@ export class Expiry {
       return
     }
     for (const [key, limit] of round.limits) {
-      const record = this.#state.records.get(key)
+      const record = this.#state.visible(key)
       if (record === undefined) continue
       if (compareAccess(record.access, limit) > 0) this.file(key)
       else this.#expire(key, limit)

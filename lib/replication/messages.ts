@@ -1,10 +1,9 @@
 import type { MemberId } from '../membership/member.js'
 import type { Delta, RecordSnapshot } from './delta.js'
 import type { Hash64 } from './mix.js'
-import type { RecordKey } from './replica-contract.js'
+import type { Dot, RecordKey } from './replica-contract.js'
 import type { Digest, MissingDots } from './seen-set.js'
 import type { AccessStamp } from './stamp.js'
-import type { Tombstone } from './tombstones.js'
 
 /** A use of a record: who and when, and how long ago on the sender's clock. */
 export interface TouchEntry {
@@ -19,10 +18,14 @@ export interface CheckEntry {
   readonly access: AccessStamp
 }
 
-/** A member that was there and may come back. */
-export interface AbsentMember {
+/** A member that the sender knows, present or not. */
+export interface KnownMember {
   readonly id: MemberId
   readonly name: string
+  /** For how long it has been away; 0: it is present. */
+  readonly awayMs: number
+  /** It left or was replaced by its successor: nobody need wait for it. */
+  readonly gone: boolean
 }
 
 /** A record's hash, so that equal ones need not travel. */
@@ -38,7 +41,7 @@ export interface BucketPart {
   readonly upTo: RecordKey | undefined
   /** All keys held, also of records that do not travel because the hashes agree. */
   readonly keys: readonly RecordKey[]
-  readonly tombstones: readonly (readonly [RecordKey, Tombstone])[]
+  readonly tombstones: readonly (readonly [RecordKey, Dot])[]
   readonly records: readonly RecordSnapshot[]
 }
 
@@ -47,16 +50,24 @@ export type ReplicationMessage =
   | { readonly kind: 'delta'; readonly delta: Delta }
   | { readonly kind: 'fetch'; readonly key: RecordKey }
   | { readonly kind: 'record'; readonly record: RecordSnapshot }
-  | { readonly kind: 'tombstone'; readonly key: RecordKey; readonly tombstone: Tombstone }
+  | { readonly kind: 'tombstone'; readonly key: RecordKey; readonly dot: Dot }
   | { readonly kind: 'touches'; readonly entries: readonly TouchEntry[] }
   | { readonly kind: 'check'; readonly round: number; readonly entries: readonly CheckEntry[] }
   | { readonly kind: 'checked'; readonly round: number; readonly later: readonly TouchEntry[] }
-  | { readonly kind: 'askDigest' }
+  | {
+      readonly kind: 'askDigest'
+      /** The answer carries it, so that it is known to be one. From 1. */
+      readonly round?: number
+    }
   | {
       readonly kind: 'digest'
       readonly digest: Digest
-      readonly absent: readonly AbsentMember[]
+      readonly members: readonly KnownMember[]
       readonly ready: boolean
+      /** The round of the question this answers. */
+      readonly round?: number
+      /** With a round: the sender stood still itself and has not caught up. */
+      readonly fenced?: boolean
     }
   | { readonly kind: 'pull'; readonly missing: readonly MissingDots[] }
   | { readonly kind: 'notKept' }
@@ -66,7 +77,7 @@ export type ReplicationMessage =
       readonly kind: 'reconcileHeader'
       readonly id: number
       readonly digest: Digest
-      readonly absent: readonly AbsentMember[]
+      readonly members: readonly KnownMember[]
       /** One per bucket. */
       readonly hashes: readonly Hash64[]
       /** Buckets with tombstones, ascending. */

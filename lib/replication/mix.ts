@@ -36,6 +36,11 @@ export function presenceMix(key: string): Hash64 {
   return { high: hashText(key, 0x7feb352d) >>> 0, low: hashText(key, 0x68bc21eb) >>> 0 }
 }
 
+/** The part the limit of its expiry has in a record's hash: none without one. */
+export function limitMix(key: string, { wallMs, counter, origin }: Omit<Stamp, 'seq'>): Hash64 {
+  return wallMs === 0 ? ZERO_HASH : attributeMix(key, '', { wallMs, counter, origin, seq: 0 })
+}
+
 /** Adds to a hash what is not in it, or takes out what is. */
 export function xor(a: Hash64, b: Hash64): Hash64 {
   return { high: (a.high ^ b.high) >>> 0, low: (a.low ^ b.low) >>> 0 }

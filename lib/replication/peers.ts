@@ -1,5 +1,6 @@
 import type { Member, MemberId } from '../membership/member.js'
-import type { AbsentMember } from './messages.js'
+import type { KnownMember } from './messages.js'
+import { hashText } from './mix.js'
 import { type Digest, SeenSet } from './seen-set.js'
 
 /** Another member of the scope, present or remembered. */
@@ -7,26 +8,41 @@ export interface Peer {
   readonly id: MemberId
   readonly name: string
   present: boolean
+  /** It left, or a later life has its name: it does not come back and has no opinion. */
+  gone: boolean
   ready: boolean
   /** Whether anything was heard from it in this life, so that `ready` means something. */
   heard: boolean
   /** Its last full digest. */
   digest: Digest | undefined
   seen: SeenSet | undefined
-  absentSinceMs: number
+  /** What it last said the hash of those it knows is. */
+  membersHash: number | undefined
+  awaySinceMs: number
   askedAtMs: number
 }
 
-/** Absent members remembered at most. */
-const ABSENT_MAX = 4_096
+/** Members remembered at most. */
+const KNOWN_MAX = 4_096
 
 /** Who shares the scope, including those who are away and may come back with an opinion. */
 export class Peers {
   readonly #self: { readonly id: MemberId; readonly name: string }
   #peers = new Map<MemberId, Peer>()
+  #hash: number | undefined
 
   constructor(self: { readonly id: MemberId; readonly name: string }) {
     this.#self = self
+  }
+
+  /** Hash of the ids of all who are not gone, this member included: equal where members know the same others. */
+  get hash(): number {
+    if (this.#hash === undefined) {
+      let hash = hashText(this.#self.id, 0)
+      for (const { id, gone } of this.#peers.values()) if (!gone) hash ^= hashText(id, 0)
+      this.#hash = hash >>> 0
+    }
+    return this.#hash
   }
 
   get(id: MemberId): Peer | undefined {
@@ -45,59 +61,78 @@ export class Peers {
     return this.present().filter(peer => peer.ready)
   }
 
-  absent(): AbsentMember[] {
-    return [...this.#peers.values()].filter(peer => !peer.present).map(({ id, name }) => ({ id, name }))
+  /** All that are remembered, as others are told of them. */
+  known(nowMs: number): KnownMember[] {
+    return [...this.#peers.values()].map(({ id, name, present, gone, awaySinceMs }) => ({
+      id,
+      name,
+      awayMs: present ? 0 : Math.max(1, Math.round(nowMs - awaySinceMs)),
+      gone,
+    }))
   }
 
-  /** A member is there; an earlier life of the same name is over and has no opinion any more. */
+  /** A member is there; an earlier life of the same name is over. */
   added(member: Member): Peer {
     for (const peer of this.#peers.values()) {
-      if (peer.name === member.name && peer.id !== member.id) this.#peers.delete(peer.id)
+      if (peer.name !== member.name || peer.id === member.id) continue
+      peer.present = false
+      peer.gone = true
     }
-    const known = this.#peers.get(member.id)
-    if (known !== undefined) {
-      known.present = true
-      known.askedAtMs = -Infinity
-      return known
-    }
-    return this.#insert(member, true, 0)
+    this.#hash = undefined
+    const peer = this.#peers.get(member.id) ?? this.#insert(member, 0)
+    peer.present = true
+    peer.gone = false
+    peer.askedAtMs = -Infinity
+    return peer
   }
 
-  disappeared(id: MemberId, nowMs: number): void {
+  disappeared(id: MemberId, gone: boolean, nowMs: number): void {
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     peer.present = false
+    peer.gone ||= gone
     peer.ready = false
     peer.heard = false
-    peer.absentSinceMs = nowMs
+    peer.membersHash = undefined
+    peer.awaySinceMs = nowMs
+    this.#hash = undefined
   }
 
-  /** Takes over another member's list of the absent. */
-  inherit(absent: readonly AbsentMember[], nowMs: number): void {
-    const present = new Set(this.present().map(peer => peer.name))
-    for (const member of absent) {
-      if (member.name === this.#self.name || member.id === this.#self.id || present.has(member.name)) continue
-      if (this.#peers.has(member.id) || this.#peers.size >= ABSENT_MAX) continue
-      this.#insert(member, false, nowMs)
+  /**
+   * Takes over whom another member knows: somebody it meets and this member does not is away as seen from here, and may
+   * know better than all of us.
+   */
+  inherit(members: readonly KnownMember[], nowMs: number, forgetAfterMs: number): void {
+    for (const { id, name, awayMs, gone } of members) {
+      if (id === this.#self.id || awayMs > forgetAfterMs) continue
+      const known = this.#peers.get(id)
+      if (known === undefined && this.#peers.size >= KNOWN_MAX) continue
+      const peer = known ?? this.#insert({ id, name }, nowMs - awayMs)
+      if (!peer.present) peer.gone ||= gone || name === this.#self.name
+      this.#hash = undefined
     }
   }
 
   forget(nowMs: number, afterMs: number): void {
     for (const peer of this.#peers.values()) {
-      if (!peer.present && nowMs - peer.absentSinceMs > afterMs) this.#peers.delete(peer.id)
+      if (peer.present || nowMs - peer.awaySinceMs <= afterMs) continue
+      this.#peers.delete(peer.id)
+      this.#hash = undefined
     }
   }
 
-  #insert({ id, name }: { readonly id: MemberId; readonly name: string }, present: boolean, nowMs: number): Peer {
+  #insert({ id, name }: { readonly id: MemberId; readonly name: string }, awaySinceMs: number): Peer {
     const peer: Peer = {
       id,
       name,
-      present,
+      present: false,
+      gone: false,
       ready: false,
       heard: false,
       digest: undefined,
       seen: undefined,
-      absentSinceMs: nowMs,
+      membersHash: undefined,
+      awaySinceMs,
       askedAtMs: -Infinity,
     }
     this.#peers.set(id, peer)

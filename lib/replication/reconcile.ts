@@ -25,11 +25,15 @@ interface Running {
   claim: Digest | undefined
   /** Buckets that have since gained a record the donor had seen; they are compared once more. */
   readonly stale: Set<number>
+  /** What the donor has seen and does not hold: removed with the claim, not before, or equal seen-sets would differ. */
+  readonly gone: Set<RecordKey>
   /** Buckets still to compare, ascending, and how far into the first. */
   todo: number[]
   after: RecordKey | undefined
   activeAtMs: number
   retries: number
+  /** The answer to the last request is over and a piece of it is missing. */
+  torn: boolean
   /** Something had to be left out, so nothing may be claimed. */
   tainted: boolean
 }
@@ -83,10 +87,12 @@ export class Reconcile {
       seen: undefined,
       claim: undefined,
       stale: new Set(),
+      gone: new Set(),
       todo: [],
       after: undefined,
       activeAtMs: state.now(),
       retries: 0,
+      torn: false,
       tainted: false,
     }
     this.#sendStart(this.#running)
@@ -104,7 +110,7 @@ export class Reconcile {
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
       const differs = !sameHash(message.hashes[bucket]!, state.buckets.hashes[bucket]!)
       if (differs || buried.has(bucket)) run.todo.push(bucket)
-      else for (const key of state.tombstones.keys(bucket)) this.#settle(key, run.seen)
+      else this.#missed(state.expired.keys(bucket), run)
     }
     this.#progress(run)
   }
@@ -113,8 +119,11 @@ export class Reconcile {
     const run = this.#current(message.id, from)
     if (run?.seen === undefined) return
     for (const part of message.parts) {
-      // After a lost piece the rest does not join up; the time-out asks again from where we are.
-      if (part.bucket !== run.todo[0] || part.after !== run.after) return
+      // After a lost piece the rest does not join up: the next tick asks again from where we are.
+      if (part.bucket !== run.todo[0] || part.after !== run.after) {
+        run.torn ||= message.last
+        return
+      }
       this.#merge(part, run)
       run.after = part.upTo
       run.retries = 0
@@ -147,7 +156,8 @@ export class Reconcile {
 
   tick(): void {
     const run = this.#running
-    if (run === undefined || this.#state.now() - run.activeAtMs < this.#state.options.reconcileTimeoutMs) return
+    if (run === undefined) return
+    if (!run.torn && this.#state.now() - run.activeAtMs < this.#state.options.reconcileTimeoutMs) return
     if (++run.retries > RETRIES_MAX) {
       this.abandon()
       return
@@ -187,7 +197,14 @@ export class Reconcile {
     }
     this.#running = undefined
     const claimed = !run.tainted
-    if (claimed) this.#state.seen.claim(run.claim!)
+    if (claimed) {
+      for (const key of run.gone) {
+        if (this.#state.records.has(key)) this.#state.counters.removedByAbsence++
+        this.#state.remove(key, 'invalidated', 'remote')
+      }
+      this.#state.seen.claim(run.claim!)
+      this.#state.incomplete = false
+    }
     this.#finished(claimed)
   }
 
@@ -195,45 +212,34 @@ export class Reconcile {
     const buckets: number[] = []
     const have: KeyHash[] = []
     for (const bucket of run.todo.slice(0, REQUEST_BUCKETS_MAX)) {
-      const keys = this.#state.buckets.keys(bucket)
-      if (buckets.length > 0 && have.length + keys.size > REQUEST_HASHES_MAX) break
+      const keys = this.#state.keys(bucket)
+      if (buckets.length > 0 && have.length + keys.length > REQUEST_HASHES_MAX) break
       buckets.push(bucket)
       for (const key of keys) {
-        if (have.length < REQUEST_HASHES_MAX) have.push({ key, hash: this.#state.records.get(key)!.hash })
+        if (have.length < REQUEST_HASHES_MAX) have.push({ key, hash: this.#state.hash(key)! })
       }
     }
     run.activeAtMs = this.#state.now()
+    run.torn = false
     this.#state.env.send([run.donor], { kind: 'reconcileRequest', id: run.id, buckets, after: run.after, have })
   }
 
   #merge(part: BucketPart, run: Running): void {
     const state = this.#state
-    for (const [key, tombstone] of part.tombstones) this.#applier.takeTombstone(key, tombstone)
-    const held = new Set(part.keys)
-    // The donor may yet learn of a later use, so an expiry there is no proof; the tombstone has had its say.
-    for (const [key, tombstone] of part.tombstones) if (tombstone.limit !== undefined) held.add(key)
+    for (const [key, dot] of part.tombstones) this.#applier.takeTombstone(key, dot, true)
     this.#merging = true
-    for (const record of part.records) if (!this.#applier.mergeRecord(record)) run.tainted = true
+    for (const record of part.records) if (!this.#applier.mergeRecord(record, true)) run.tainted = true
     this.#merging = false
-    for (const key of [...state.buckets.keys(part.bucket)]) {
+    const held = new Set(part.keys)
+    const unknown = state.keys(part.bucket).filter(key => {
       const inside = (part.after === undefined || key > part.after) && (part.upTo === undefined || key <= part.upTo)
-      if (!inside || held.has(key) || !state.provesRemoval(run.seen!, key)) continue
-      state.counters.removedByAbsence++
-      state.remove(key, 'invalidated', 'remote')
-    }
-    for (const key of state.tombstones.keys(part.bucket)) {
-      const inside = (part.after === undefined || key > part.after) && (part.upTo === undefined || key <= part.upTo)
-      if (inside && !held.has(key)) this.#settle(key, run.seen!)
-    }
+      return inside && !held.has(key)
+    })
+    this.#missed(unknown, run)
   }
 
-  /**
-   * The donor has neither record nor tombstone of what expired here. If it had seen the creation, the record is gone
-   * for good, perhaps by an invalidation the claim will cover: a later use must not bring it back.
-   */
-  #settle(key: RecordKey, seen: SeenSet): void {
-    const { tombstones } = this.#state
-    const { dot, limit } = tombstones.get(key)!
-    if (limit !== undefined && this.#state.provesRemoval(seen, key)) tombstones.set(key, { dot })
+  /** What the donor does not hold although it has seen the creation was removed there for good. */
+  #missed(keys: Iterable<RecordKey>, run: Running): void {
+    for (const key of keys) if (this.#state.provesRemoval(run.seen!, key)) run.gone.add(key)
   }
 }

@@ -1,6 +1,6 @@
 import type { MemberId } from '../membership/member.js'
 import type { AttributeState, Context, Delta, RecordSnapshot } from './delta.js'
-import { attributeMix, type Hash64, presenceMix, xor } from './mix.js'
+import { attributeMix, type Hash64, limitMix, presenceMix, xor } from './mix.js'
 import type { RecordKey, Stamp } from './replica-contract.js'
 import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.js'
 
@@ -10,7 +10,8 @@ export const CONTEXT_MAX = 64
 /**
  * One replicated record: a map of attributes in which the larger stamp wins, removals included. Joining is idempotent,
  * commutative and associative (context beyond its bound aside), so deltas and snapshots merge in any order. Access is
- * joined too, but is no part of the hash: it is announced loosely.
+ * joined too, but is no part of the hash: it is announced loosely. An expiry only raises the limit: the record goes on
+ * merging out of sight, and a use later than the limit shows it again, whole.
  */
 export class ReplicaRecord {
   readonly key: RecordKey
@@ -18,10 +19,14 @@ export class ReplicaRecord {
   readonly attributes: Map<string, AttributeState> = new Map()
   readonly context: Map<MemberId, number> = new Map()
   access: AccessStamp = NEVER
+  /** The latest use an expiry has judged too old. */
+  limit: AccessStamp = NEVER
   /** Local monotonic time of the last use known. */
   usedAtMs: number
   /** Local monotonic time of the last use the others have been told of. */
   announcedAtMs: number
+  /** Whether it was asked for since RecordTable last looked. */
+  used = true
   /** Names and live values, in bytes. */
   bytes = 0
   hash: Hash64
@@ -34,12 +39,17 @@ export class ReplicaRecord {
     this.hash = presenceMix(key)
   }
 
+  /** Whether it has not been used since it was judged. */
+  get isExpired(): boolean {
+    return this.limit.wallMs > 0 && compareAccess(this.access, this.limit) <= 0
+  }
+
   /** Whether every dot of `deps` was applied to this record. */
   satisfies(deps: Context): boolean {
     return deps.every(([origin, seq]) => (this.context.get(origin) ?? 0) >= seq)
   }
 
-  /** Merges the attributes of a delta; the names whose value is now another. */
+  /** Merges a delta; the names whose value is now another. */
   applyDelta(delta: Delta): string[] {
     const changed: string[] = []
     for (const [name, value] of delta.writes) {
@@ -47,6 +57,7 @@ export class ReplicaRecord {
       if (this.#set(name, state)) changed.push(name)
     }
     this.#extend(delta.stamp.origin, delta.stamp.seq)
+    if (delta.limit !== undefined) this.#judge(delta.limit)
     return changed
   }
 
@@ -55,6 +66,7 @@ export class ReplicaRecord {
     const changed: string[] = []
     for (const [name, state] of snapshot.attributes) if (this.#set(name, state)) changed.push(name)
     for (const [origin, seq] of snapshot.context) this.#extend(origin, seq)
+    this.#judge(snapshot.limit)
     this.use(snapshot.access, snapshot.ageMs, nowMs)
     return changed
   }
@@ -75,6 +87,7 @@ export class ReplicaRecord {
       context: [...this.context],
       access: this.access,
       ageMs: Math.max(0, Math.floor(nowMs - this.usedAtMs)),
+      limit: this.limit,
     }
   }
 
@@ -91,6 +104,12 @@ export class ReplicaRecord {
     const result = new Map<string, Uint8Array>()
     for (const [name, { value }] of this.attributes) if (value !== undefined) result.set(name, value)
     return result
+  }
+
+  #judge(limit: AccessStamp): void {
+    if (compareAccess(limit, this.limit) <= 0) return
+    this.hash = xor(xor(this.hash, limitMix(this.key, this.limit)), limitMix(this.key, limit))
+    this.limit = limit
   }
 
   #set(name: string, state: AttributeState): boolean {

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.js'
+import { flag, type RulesOf, resolve, wholeNumber } from '../options.js'
 import { ALL_RULES, type ReplicationRules } from './replication-rules.js'
 
 /** Settings of a replica. All times are milliseconds. */
@@ -13,6 +14,8 @@ export interface ReplicaOptions {
   readonly ringBytes: number
   /** Removals remembered. Default 100,000. */
   readonly tombstonesMax: number
+  /** Ranges of deltas behind gaps per origin; what needs another is left to a state comparison. Default 1,024. */
+  readonly seenRangesMax: number
   /** Records asked for and not yet here. Default 256. */
   readonly fetchesMax: number
   /** Members served with a state transfer at once. Default 2. */
@@ -23,12 +26,20 @@ export interface ReplicaOptions {
   readonly chunkBytes: number
   /** Uses are announced at most this often. Default 1,000. */
   readonly touchFlushMs: number
-  /** A tick later than this means the process stood still. Default 2,000. */
+  /** A tick later than this means the process stood still. Default 1,000. */
   readonly stallFenceMs: number
+  /** After a stall this copy counts as fresh again after this, even if no member helped it to catch up. Default 5,000. */
+  readonly stallFenceTimeoutMs: number
   /** After a stall and without peers, expiry waits this long. Default 500. */
   readonly aloneAfterStallMs: number
   /** An unanswered expiry check is repeated after this, and given up after four times as long. Default 500. */
   readonly checkTimeoutMs: number
+  /** Added to what announcements of uses may be behind before a record counts as idle. Default 1,000. */
+  readonly expirySlackMs: number
+  /** How long each further member waits for the ones before it to expire a record. Default 2,000. */
+  readonly expiryTurnMs: number
+  /** Records kept as objects; those unused for longer are packed into bytes outside the heap. Default 20,000. */
+  readonly unpackedRecordsMax: number
   /** Absent members are remembered this long. Default 3,600,000. */
   readonly forgetMemberAfterMs: number
   /** Bounds of the touch granularity, 5 % of maxInactive otherwise. Default 1,000 and 60,000. */
@@ -43,33 +54,50 @@ export type ReplicaOptionsInput = Partial<Omit<ReplicaOptions, 'rules'>> & {
   readonly rules?: Partial<ReplicationRules>
 }
 
-const DEFAULTS: ReplicaOptions = {
-  tickMs: 100,
-  joinTimeoutMs: 1_000,
-  digestIntervalMs: 250,
-  ringBytes: 16 * 1024 * 1024,
-  tombstonesMax: 100_000,
-  fetchesMax: 256,
-  donationsMax: 2,
-  reconcileTimeoutMs: 500,
-  chunkBytes: 65_536,
-  touchFlushMs: 1_000,
-  stallFenceMs: 2_000,
-  aloneAfterStallMs: 500,
-  checkTimeoutMs: 500,
-  forgetMemberAfterMs: 3_600_000,
-  granularityMinMs: 1_000,
-  granularityMaxMs: 60_000,
-  rules: ALL_RULES,
+/** A day and a week: beyond them a wait is a mistake. */
+const DAY_MS = 86_400_000
+const WEEK_MS = 7 * DAY_MS
+
+const RULES: RulesOf<ReplicaOptions> = {
+  tickMs: wholeNumber(100, 1, 60_000),
+  joinTimeoutMs: wholeNumber(1_000, 0, DAY_MS),
+  digestIntervalMs: wholeNumber(250, 0, DAY_MS),
+  ringBytes: wholeNumber(16 * 1024 * 1024, 0, 1_073_741_824),
+  tombstonesMax: wholeNumber(100_000, 0, 10_000_000),
+  seenRangesMax: wholeNumber(1_024, 4, 8_192),
+  unpackedRecordsMax: wholeNumber(20_000, 1, 10_000_000),
+  fetchesMax: wholeNumber(256, 1, 65_536),
+  donationsMax: wholeNumber(2, 1, 1_024),
+  reconcileTimeoutMs: wholeNumber(500, 1, DAY_MS),
+  chunkBytes: wholeNumber(65_536, 1, 16 * 1024 * 1024),
+  touchFlushMs: wholeNumber(1_000, 0, DAY_MS),
+  stallFenceMs: wholeNumber(1_000, 1, DAY_MS),
+  stallFenceTimeoutMs: wholeNumber(5_000, 0, 60_000),
+  aloneAfterStallMs: wholeNumber(500, 0, DAY_MS),
+  checkTimeoutMs: wholeNumber(500, 1, DAY_MS),
+  expirySlackMs: wholeNumber(1_000, 0, DAY_MS),
+  expiryTurnMs: wholeNumber(2_000, 0, DAY_MS),
+  forgetMemberAfterMs: wholeNumber(3_600_000, 1_000, WEEK_MS),
+  granularityMinMs: wholeNumber(1_000, 0, DAY_MS),
+  granularityMaxMs: wholeNumber(60_000, 0, DAY_MS),
+  rules: rulesOf(ALL_RULES),
 }
 
-/** @throws {InvalidOptionError} for unknown names and for numbers that are none or negative. */
-export function resolveReplicaOptions(input: ReplicaOptionsInput = {}): ReplicaOptions {
-  for (const [name, value] of Object.entries(input)) {
-    if (!(name in DEFAULTS)) throw new InvalidOptionError(`replication.${name}`, 'a known option', value)
-    if (name !== 'rules' && !(typeof value === 'number' && value >= 0)) {
-      throw new InvalidOptionError(`replication.${name}`, 'a number from 0', value)
-    }
+/**
+ * Checks what is given and fills in the rest.
+ *
+ * @throws {InvalidOptionError} which option, what is allowed, what came
+ */
+export function resolveReplicaOptions(input?: ReplicaOptionsInput): ReplicaOptions {
+  const options = resolve<ReplicaOptions>(RULES, input, 'replication.')
+  const { granularityMinMs, granularityMaxMs } = options
+  if (granularityMinMs > granularityMaxMs) {
+    const expected = `at most replication.granularityMaxMs (${granularityMaxMs})`
+    throw new InvalidOptionError('replication.granularityMinMs', expected, granularityMinMs)
   }
-  return Object.freeze({ ...DEFAULTS, ...input, rules: { ...ALL_RULES, ...input.rules } })
+  return options
+}
+
+function rulesOf(all: ReplicationRules): RulesOf<ReplicationRules> {
+  return Object.fromEntries(Object.entries(all).map(([name, kept]) => [name, flag(kept)])) as RulesOf<ReplicationRules>
 }

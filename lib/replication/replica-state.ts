@@ -1,16 +1,17 @@
 import type { SendReceipt } from '../channel/topic.js'
 import type { MemberId } from '../membership/member.js'
 import { BucketIndex, bucketOf } from './bucket-index.js'
+import { BucketedMap } from './bucketed-map.js'
 import { DeltaRing } from './delta-ring.js'
 import { HybridClock } from './hybrid-clock.js'
 import type { ReplicationMessage } from './messages.js'
-import { type Hash64, ZERO_HASH } from './mix.js'
+import { type Hash64, xor } from './mix.js'
 import { ReplicaRecord } from './record.js'
-import type { RecordChange, RecordKey, RemovalReason } from './replica-contract.js'
+import { RecordTable } from './record-table.js'
+import type { Dot, RecordChange, RecordKey, RemovalReason } from './replica-contract.js'
 import type { ReplicaOptions } from './replica-options.js'
 import { SeenSet } from './seen-set.js'
 import { creationDot } from './stamp.js'
-import { Tombstones } from './tombstones.js'
 
 /** How a message is to be sent; see `TopicSendOptions`. */
 export interface MessageSendOptions {
@@ -46,7 +47,7 @@ export interface ReplicaCounters {
   duplicates: number
   deferred: number
   rejectedAhead: number
-  unmarked: number
+  withoutRoom: number
   fetches: number
   fetchesRefused: number
   pulls: number
@@ -62,20 +63,32 @@ export interface ReplicaCounters {
   checks: number
   touchesSent: number
   tombstonesCollected: number
+  /** Removals given up for want of room, and those of them that were expiries and so became final. */
   tombstonesOverflowed: number
+  expiriesOverflowed: number
   stalls: number
   startedAlone: number
   refills: number
 }
 
+const EXPIRED: Hash64 = { high: 0x5bd1e995, low: 0x1f123bb5 }
+
+/** What became of a record by a change: newly shown, shown again after an expiry, shown as before, or not shown. */
+export type Shown = 'new' | 'again' | 'still' | 'not'
+
 /** The data of one replica, and the few steps in which they change together. */
 export class ReplicaState {
   readonly env: ReplicaEnvironment
   readonly options: ReplicaOptions
-  readonly records: Map<RecordKey, ReplicaRecord> = new Map()
+  /** All records, the expired ones included. */
+  readonly records: RecordTable
+  /** The records that have not expired. */
   readonly buckets: BucketIndex = new BucketIndex()
   readonly seen: SeenSet = new SeenSet()
-  readonly tombstones: Tombstones = new Tombstones()
+  /** Invalidated records, and the delta that did it. */
+  readonly tombstones: BucketedMap<Dot> = new BucketedMap()
+  /** Records that have expired: kept out of sight until nobody can object any more. */
+  readonly expired: BucketedMap<true> = new BucketedMap()
   readonly ring: DeltaRing
   readonly clock: HybridClock = new HybridClock()
   readonly counters: ReplicaCounters = {
@@ -83,7 +96,7 @@ export class ReplicaState {
     duplicates: 0,
     deferred: 0,
     rejectedAhead: 0,
-    unmarked: 0,
+    withoutRoom: 0,
     fetches: 0,
     fetchesRefused: 0,
     pulls: 0,
@@ -100,11 +113,16 @@ export class ReplicaState {
     touchesSent: 0,
     tombstonesCollected: 0,
     tombstonesOverflowed: 0,
+    expiriesOverflowed: 0,
     stalls: 0,
     startedAlone: 0,
     refills: 0,
   }
   ready = false
+  /** How many tombstones have given way: who copies them by an older seen-set would miss the removals. */
+  closures = 0
+  /** Something was left out for want of room: only a state comparison brings it. */
+  incomplete = false
   /** Time the process stood still, which is no session's idle time. */
   stalledMs = 0
   /** Told of every record that is new here, before it is filled. */
@@ -115,6 +133,7 @@ export class ReplicaState {
     this.env = env
     this.options = options
     this.ring = new DeltaRing(options.ringBytes)
+    this.records = new RecordTable(options.unpackedRecordsMax)
     this.#emit = emit
   }
 
@@ -129,45 +148,99 @@ export class ReplicaState {
     return this.options.rules.ruleR && seen.has(origin, seq)
   }
 
-  /** An empty record; `changed` makes it known once it has been filled. */
+  /** The records in a bucket, the expired ones included. */
+  keys(bucket: number): RecordKey[] {
+    return [...this.buckets.keys(bucket), ...this.expired.keys(bucket)]
+  }
+
+  /** What a record's copies are compared by: its hash, and whether it is out of sight, which takes only a use to end. */
+  hash(key: RecordKey): Hash64 | undefined {
+    const hash = this.records.hash(key)
+    return hash !== undefined && this.expired.has(key) ? xor(hash, EXPIRED) : hash
+  }
+
+  /** A record that is here and has not expired. */
+  visible(key: RecordKey): ReplicaRecord | undefined {
+    return this.expired.has(key) ? undefined : this.records.get(key)
+  }
+
+  /** An empty record; `change` makes it known once it has been filled. */
   insert(key: RecordKey, usedAtMs: number): ReplicaRecord {
     const record = new ReplicaRecord(key, bucketOf(key), usedAtMs)
     this.records.set(key, record)
-    this.buckets.add(record.bucket, key, record.hash)
     this.inserted(key)
     return record
   }
 
   /** Runs a change of a record and tells the listeners afterwards, when everything is in place. */
-  change(
-    record: ReplicaRecord,
-    cause: 'local' | 'remote',
-    created: boolean,
-    run: () => string[],
-    done?: () => void,
-  ): void {
-    const before: Hash64 = record.hash
+  change(record: ReplicaRecord, cause: 'local' | 'remote', created: boolean, run: () => string[]): Shown {
+    const { key, bucket, hash } = record
+    const wasShown = !created && !this.expired.has(key)
     const names = run()
-    this.buckets.replace(record.bucket, before, record.hash)
-    done?.()
-    if (created) this.emit({ kind: 'created', key: record.key, cause, names: [...record.live().keys()] })
-    else if (names.length > 0) this.emit({ kind: 'changed', key: record.key, cause, names })
+    const isShown = !record.isExpired
+    if (wasShown && isShown) {
+      this.buckets.replace(bucket, hash, record.hash)
+      if (names.length > 0) this.emit({ kind: 'changed', key, cause, names })
+      return 'still'
+    }
+    if (isShown) {
+      if (this.expired.delete(key)) this.counters.revived++
+      this.buckets.add(bucket, key, record.hash)
+      this.emit({ kind: 'created', key, cause, names: [...record.live().keys()] })
+      return created ? 'new' : 'again'
+    }
+    this.expired.set(key, true)
+    this.#keepBound()
+    if (!wasShown) return 'not'
+    this.buckets.remove(bucket, key, hash)
+    this.emit({ kind: 'removed', key, cause, names: [], reason: 'expired', before: record.live() })
+    return 'not'
   }
 
-  /** Takes a record out, if it is here; the listeners are told at once. */
+  /** Takes a record out, if it is here; the listeners are told at once, unless it had expired. */
   remove(key: RecordKey, reason: RemovalReason, cause: 'local' | 'remote'): void {
-    const record = this.records.get(key)
+    const record = this.records.peek(key)
     if (record === undefined) return
     this.records.delete(key)
+    if (this.expired.delete(key)) return
     this.buckets.remove(record.bucket, key, record.hash)
     this.emit({ kind: 'removed', key, cause, names: [], reason, before: record.live() })
   }
 
-  /** Marks a dot; without room for it the data stay and the dot is counted. */
-  mark(origin: MemberId, seq: number): boolean {
-    const marked = this.seen.add(origin, seq)
-    if (!marked) this.counters.unmarked++
-    return marked
+  /**
+   * Whether a dot may still be marked, with `more` others of its origin. What has no room is left out, and a state
+   * comparison brings it.
+   */
+  hasRoom(origin: MemberId, seq: number, more = 0): boolean {
+    if (this.seen.fits(origin, seq, this.options.seenRangesMax - more)) return true
+    this.counters.withoutRoom++
+    this.incomplete = true
+    return false
+  }
+
+  /** Remembers that a record is gone for good. */
+  bury(key: RecordKey, dot: Dot): void {
+    this.tombstones.set(key, dot)
+    this.#keepBound()
+  }
+
+  /** The oldest give way: "seen and absent" says the same of them, but of an expiry nobody can object any more. */
+  #keepBound(): void {
+    const { tombstones, expired, counters, options } = this
+    while (tombstones.size + expired.size > options.tombstonesMax) {
+      counters.tombstonesOverflowed++
+      const buried = tombstones.oldest()
+      if (buried !== undefined) {
+        const { origin, seq } = creationDot(buried)
+        this.seen.add(origin, seq)
+        this.closures++
+        tombstones.delete(buried)
+        continue
+      }
+      const oldest = expired.oldest()!
+      counters.expiriesOverflowed++
+      this.remove(oldest, 'expired', 'local')
+    }
   }
 
   emit(change: RecordChange): void {
@@ -175,6 +248,6 @@ export class ReplicaState {
   }
 
   get contentHash(): Hash64 {
-    return this.records.size === 0 ? ZERO_HASH : this.buckets.total
+    return this.buckets.total
   }
 }

@@ -1,12 +1,13 @@
 import type { DeliveryOutcome } from '../channel/topic.js'
 import type { Member, MemberId } from '../membership/member.js'
+import type { DisappearedReason } from '../membership/member-table-types.js'
 import { AntiEntropy } from './anti-entropy.js'
 import { canonicalRecord } from './canonical.js'
 import { type Delta, type DeltaKind, NO_WRITES } from './delta.js'
 import { DeltaApplier } from './delta-applier.js'
 import { Donor } from './donor.js'
 import { Expiry } from './expiry.js'
-import type { ReplicationMessage } from './messages.js'
+import type { KnownMember, ReplicationMessage } from './messages.js'
 import type { Hash64 } from './mix.js'
 import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
@@ -24,20 +25,28 @@ import {
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replica-options.js'
 import { type ReplicaCounters, type ReplicaEnvironment, ReplicaState } from './replica-state.js'
 import type { Digest } from './seen-set.js'
+import { fenceOf, type StallFence } from './stall-fence.js'
 import { type AccessStamp, recordKey } from './stamp.js'
 import { TombstoneCollector } from './tombstone-collector.js'
-import type { Tombstones } from './tombstones.js'
 import { Touches } from './touches.js'
 
 /** A snapshot of sizes and counters. */
 export interface ReplicaStats extends ReplicaCounters {
   readonly records: number
+  /** Memory of the records that are not objects. */
+  readonly packedBytes: number
+  /** Invalidations remembered. */
   readonly tombstones: number
+  /** Expired records kept until nobody can object any more. */
+  readonly expiredKept: number
   readonly ringBytes: number
   readonly fetching: number
   readonly checking: number
   readonly touchesPending: number
   readonly reconciling: boolean
+  /** How long requests were held back after stalls, all together, and how often in vain. See {@link StallFence}. */
+  readonly fencedMs: number
+  readonly fenceTimeouts: number
 }
 
 /** What a replica tells its owner. */
@@ -46,6 +55,8 @@ export interface ReplicaListener {
   changed?(change: RecordChange): void
   /** Once: the state transfer is over, or nobody was there to transfer from. */
   ready?(): void
+  /** The copy has caught up after a stall; see {@link Replica.fresh}. */
+  freshened?(): void
 }
 
 /**
@@ -64,9 +75,9 @@ export class Replica implements RecordStore {
   readonly #expiry: Expiry
   readonly #collector: TombstoneCollector
   readonly #listener: ReplicaListener
+  readonly #fence: StallFence
   readonly #startedAtMs: number
   #seq = 0
-  #lastTickMs: number
   #retryAtMs = 0
 
   /** @throws {InvalidOptionError} */
@@ -80,16 +91,16 @@ export class Replica implements RecordStore {
     this.#reconcile = new Reconcile(
       state,
       this.#applier,
-      header => this.#inherit(header.absent),
+      header => this.#inherit(header.members),
       claimed => this.#reconciled(claimed),
     )
     state.inserted = key => this.#reconcile.inserted(key)
     this.#donor = new Donor(state, this.#peers, () => this.#entropy.digest())
-    this.#touches = new Touches(state, (key, from) => this.#entropy.fetch(key, from))
+    this.#touches = new Touches(state, (key, access, ageMs) => this.#applier.use(key, access, ageMs))
     this.#expiry = new Expiry(state, this.#peers, this.#touches, (key, limit) => this.#issueExpiry(key, limit))
     this.#collector = new TombstoneCollector(state, this.#peers)
+    this.#fence = fenceOf(state, this.#peers, () => this.#listener.freshened?.())
     this.#startedAtMs = state.now()
-    this.#lastTickMs = env.monotonic()
   }
 
   get id(): MemberId {
@@ -100,44 +111,57 @@ export class Replica implements RecordStore {
     return this.#state.ready
   }
 
+  /** False from the first call after a stall until this copy has caught up, or `stallFenceTimeoutMs` are over. */
+  get fresh(): boolean {
+    this.#noticeStall()
+    return !this.#fence.up
+  }
+
+  /** Another number after every stall in which others changed something. */
+  get epoch(): number {
+    this.#noticeStall()
+    return this.#fence.epoch
+  }
+
   get size(): number {
-    return this.#state.records.size
+    return this.#state.records.size - this.#state.expired.size
   }
 
   has(key: RecordKey): boolean {
-    return this.#state.records.has(key)
+    return this.#state.records.has(key) && !this.#state.expired.has(key)
   }
 
   attribute(key: RecordKey, name: string): Uint8Array | undefined {
-    return this.#state.records.get(key)?.value(name)
+    return this.#state.visible(key)?.value(name)
   }
 
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined {
-    return this.#state.records.get(key)?.live()
+    return this.#state.visible(key)?.live()
   }
 
   stamp(key: RecordKey, name: string): Stamp | undefined {
-    return this.#state.records.get(key)?.stamp(name)
+    return this.#state.visible(key)?.stamp(name)
   }
 
-  keys(): IterableIterator<RecordKey> {
-    return this.#state.records.keys()
+  *keys(): IterableIterator<RecordKey> {
+    for (const key of this.#state.records.keys()) if (!this.#state.expired.has(key)) yield key
   }
 
   idleMs(key: RecordKey): number | undefined {
-    const record = this.#state.records.get(key)
+    const record = this.#state.visible(key)
     return record === undefined ? undefined : Math.max(0, this.#state.now() - record.usedAtMs)
   }
 
   /** @throws {MessageTooLargeError} */
   create(writes: AttributeWrites, send?: WriteOptions): IssuedDelta {
     checkLimits(writes, undefined)
+    this.#state.records.pack()
     return this.#issue('create', recordKey({ origin: this.id, seq: this.#seq + 1 }), writes, send)
   }
 
   /** @throws {MessageTooLargeError} */
   write(key: RecordKey, writes: AttributeWrites, send?: WriteOptions): IssuedDelta | undefined {
-    const record = this.#state.records.get(key)
+    const record = this.#state.visible(key)
     if (record === undefined) return undefined
     checkLimits(writes, record)
     return this.#issue('write', key, writes, send)
@@ -159,22 +183,29 @@ export class Replica implements RecordStore {
   /** A message of another member; the answer is what its receipt is built on. */
   receive(message: ReplicationMessage, from: MemberId): DeliveryOutcome {
     this.#noticeStall()
+    const outcome = this.#received(message, from)
+    if (this.#fence.up) this.#fence.judge()
+    this.#state.records.pack()
+    return outcome
+  }
+
+  #received(message: ReplicationMessage, from: MemberId): DeliveryOutcome {
     const peer = this.#peers.get(from)
     switch (message.kind) {
       case 'delta':
         return this.#receiveDelta(message.delta, from)
       case 'record':
         this.#entropy.arrived(message.record.key)
-        return this.#applier.mergeRecord(message.record) ? 'applied' : 'rejected'
+        return this.#applier.mergeRecord(message.record, false) ? 'applied' : 'rejected'
       case 'tombstone':
         this.#entropy.arrived(message.key)
-        this.#applier.takeTombstone(message.key, message.tombstone)
+        this.#applier.takeTombstone(message.key, message.dot, false)
         break
       case 'fetch':
         this.#entropy.fetched(message.key, from)
         break
       case 'touches':
-        this.#touches.received(message.entries, from)
+        this.#touches.received(message.entries)
         break
       case 'check':
         this.#expiry.check(message.round, message.entries, from)
@@ -183,12 +214,13 @@ export class Replica implements RecordStore {
         this.#expiry.checked(message.round, message.later, from)
         break
       case 'askDigest':
-        this.#state.env.send([from], this.#entropy.digestMessage())
+        this.#state.env.send([from], this.#fence.answer(this.#entropy.digestMessage(), message.round))
         break
       case 'digest':
         if (peer === undefined || !peer.present) return 'deferred'
-        this.#inherit(message.absent)
+        this.#inherit(message.members)
         this.#entropy.received(message, peer)
+        this.#fence.answered(from, message)
         this.#expiry.heard()
         this.#tryJoin()
         break
@@ -220,17 +252,20 @@ export class Replica implements RecordStore {
   memberAdded(member: Member): void {
     this.#peers.added(member)
     this.#state.env.send([member.id], this.#entropy.digestMessage())
+    this.#fence.memberAdded(member.id)
   }
 
-  memberDisappeared(member: Pick<Member, 'id'>): void {
-    this.#peers.disappeared(member.id, this.#state.now())
+  /** A member is away. `dead`, it may only be cut off and come back; otherwise it does not. */
+  memberDisappeared(member: Pick<Member, 'id'>, reason: DisappearedReason = 'dead'): void {
+    this.#peers.disappeared(member.id, reason !== 'dead', this.#state.now())
     this.#entropy.memberDisappeared(member.id)
     this.#donor.finished(member.id)
     this.#expiry.memberDisappeared(member.id)
     this.#reconcile.memberDisappeared(member.id)
+    this.#fence.memberDisappeared(member.id)
   }
 
-  /** 17 bytes for the next heartbeat. */
+  /** What goes into the next heartbeat. */
   advertise(): Uint8Array {
     return this.#entropy.advertise()
   }
@@ -256,7 +291,7 @@ export class Replica implements RecordStore {
   /** To be called every `tickMs`. */
   tick(): void {
     this.#noticeStall()
-    this.#lastTickMs = this.#state.env.monotonic()
+    this.#fence.tick()
     const now = this.#state.now()
     this.#peers.forget(now, this.#state.options.forgetMemberAfterMs)
     this.#entropy.tick()
@@ -265,7 +300,8 @@ export class Replica implements RecordStore {
     if (!this.ready) this.#tryAlone(now)
     this.#touches.tick()
     this.#expiry.tick()
-    this.#collector.tick(this.#donor.donating)
+    if (!this.#donor.donating) this.#collector.tick()
+    this.#state.records.pack()
   }
 
   /** The seen-set. */
@@ -275,7 +311,7 @@ export class Replica implements RecordStore {
 
   /** All records in a form that is equal on converged members: sorted, without context and access. */
   canonicalRecords(): string[] {
-    return [...this.#state.records.keys()].sort().map(key => canonicalRecord(this.#state.records.get(key)!))
+    return [...this.keys()].sort().map(key => canonicalRecord(this.#state.records.peek(key)!))
   }
 
   bucketHashes(): readonly Hash64[] {
@@ -283,26 +319,30 @@ export class Replica implements RecordStore {
   }
 
   /** For checkers; not to be changed. */
-  get tombstones(): Tombstones {
-    return this.#state.tombstones
+  get tombstones(): ReadonlySet<RecordKey> {
+    return new Set([...this.#state.tombstones.entries()].map(([key]) => key))
   }
 
   /** For checkers: what a record has applied, and its last use. */
   inspect(key: RecordKey): { context: ReadonlyMap<MemberId, number>; access: AccessStamp } | undefined {
-    return this.#state.records.get(key)
+    return this.has(key) ? this.#state.records.peek(key) : undefined
   }
 
   stats(): ReplicaStats {
-    const { records, tombstones, ring, counters } = this.#state
+    const { records, tombstones, expired, ring, counters } = this.#state
     return {
       ...counters,
-      records: records.size,
+      records: this.size,
+      packedBytes: records.packedBytes,
       tombstones: tombstones.size,
+      expiredKept: expired.size,
       ringBytes: ring.bytes,
       fetching: this.#entropy.fetching,
       checking: this.#expiry.rounds,
       touchesPending: this.#touches.pending,
       reconciling: this.#reconcile.running,
+      fencedMs: this.#fence.fencedMs,
+      fenceTimeouts: this.#fence.timeouts,
     }
   }
 
@@ -344,7 +384,7 @@ export class Replica implements RecordStore {
 
   #receiveDelta(delta: Delta, from: MemberId): DeliveryOutcome {
     const applied = this.#applier.apply(delta, 'remote')
-    if (applied === 'ahead') return 'rejected'
+    if (applied === 'refused') return 'rejected'
     if (applied === 'fetch') {
       this.#state.counters.deferred++
       if (this.ready) this.#entropy.fetch(delta.key, from)
@@ -353,11 +393,13 @@ export class Replica implements RecordStore {
     return merged || !this.#state.options.rules.ackAfterMerge ? 'applied' : 'deferred'
   }
 
-  #inherit(absent: readonly { readonly id: MemberId; readonly name: string }[]): void {
-    if (this.#state.options.rules.inheritAbsent) this.#peers.inherit(absent, this.#state.now())
+  #inherit(members: readonly KnownMember[]): void {
+    const { rules, forgetMemberAfterMs } = this.#state.options
+    if (rules.inheritAbsent) this.#peers.inherit(members, this.#state.now(), forgetMemberAfterMs)
   }
 
   #changed(change: RecordChange): void {
+    if (change.cause === 'remote') this.#fence.changed()
     if (change.kind === 'removed') this.#expiry.removed(change.key)
     else if (change.kind === 'created' || change.names.includes(MAX_INACTIVE)) this.#expiry.file(change.key)
     this.#listener.changed?.(change)
@@ -393,19 +435,16 @@ export class Replica implements RecordStore {
   #becomeReady(): void {
     this.#state.ready = true
     this.#state.env.send('all', this.#entropy.digestMessage())
-    for (const key of this.#state.records.keys()) this.#expiry.file(key)
     this.#listener.ready?.()
   }
 
   /** Ticks have stopped for longer than timers are ever late: the time in between is nobody's idleness. */
   #noticeStall(): void {
-    const { env, options } = this.#state
-    const now = env.monotonic()
-    const late = now - this.#lastTickMs - options.tickMs
-    if (late <= options.stallFenceMs) return
-    this.#lastTickMs = now
-    this.#state.stalledMs += late
+    const lateMs = this.#fence.stall()
+    if (lateMs === 0) return
+    this.#state.stalledMs += lateMs
     this.#state.counters.stalls++
     this.#expiry.stalled()
+    this.#entropy.stalled()
   }
 }

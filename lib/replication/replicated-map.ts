@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { SendReceipt } from '../channel/topic.js'
+import { ProtocolError } from '../errors.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import { encodeText, KeyIndex } from './key-index.js'
 import type { AttributeWrites, RecordChange, RecordKey, WriteOptions } from './replica-contract.js'
@@ -15,15 +16,16 @@ export interface ReplicatedMapEvents<V> {
   delete: [key: string, cause: 'local' | 'remote']
   ready: []
   /**
-   * A listener threw, or a value arrived that does not decode. The change itself is in place; without a listener for
-   * this event it is only counted.
+   * A listener threw, or a value arrived that does not decode (a ProtocolError; told while somebody listens to `set`).
+   * The change itself is in place; without a listener for this event it is only counted.
    */
   listenerError: [error: unknown]
 }
 
-/** The scope's figures, and events that went wrong. */
+/** The scope's figures, and values that went wrong. */
 export interface ReplicatedMapStats extends ScopeStats {
-  readonly listenerErrors: number
+  /** Reads, and `set` events, that came upon a value whose bytes do not decode. */
+  readonly undecodable: number
 }
 
 /** How an acknowledged `setAcked` or `deleteAcked` is to be acknowledged. */
@@ -40,11 +42,16 @@ export interface AckOptions {
  * A map every member of the group holds a whole copy of (Tribes: ReplicatedMap). Reads and writes are local and
  * immediate; copies converge, the later write wins, and a key deleted after its values were seen stays deleted.
  * Values are what structured clone knows; each read decodes a fresh one.
+ *
+ * A value whose bytes do not decode, since another member's version or a fault wrote them, is none for `get`, and
+ * `entries` passes over it; each time is counted as `undecodable`. Its key is still there for `has`, `keys`, `size`,
+ * `set` and `delete`: reads never throw for what came from the network, and the key can be put right.
  */
 export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
   readonly #scope: ReplicaScope
   readonly #index = new KeyIndex(KEY)
   #listenerErrors = 0
+  #undecodable = 0
 
   /** @throws {InvalidOptionError} */
   constructor(env: ScopeEnvironment, options: ReplicaOptionsInput = {}) {
@@ -68,17 +75,21 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     return this.#index.find(key).size > 0
   }
 
+  /** The value, or undefined when there is none that can be read. */
   get(key: string): V | undefined {
-    const record = this.#winner(key)
-    return record === undefined ? undefined : this.#value(record)
+    return this.#read(this.#winner(key))?.value
   }
 
   keys(): IterableIterator<string> {
     return this.#index.texts()
   }
 
+  /** Keys and values, but those that cannot be read. */
   *entries(): IterableIterator<[string, V]> {
-    for (const key of this.#index.texts()) yield [key, this.get(key) as V]
+    for (const key of this.#index.texts()) {
+      const found = this.#read(this.#winner(key))
+      if (found !== undefined) yield [key, found.value]
+    }
   }
 
   [Symbol.iterator](): IterableIterator<[string, V]> {
@@ -108,7 +119,12 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
   }
 
   stats(): ReplicatedMapStats {
-    return { ...this.#scope.stats(), listenerErrors: this.#listenerErrors }
+    const stats = this.#scope.stats()
+    return {
+      ...stats,
+      listenerErrors: stats.listenerErrors + this.#listenerErrors,
+      undecodable: this.#undecodable,
+    }
   }
 
   close(): void {
@@ -131,9 +147,18 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     return this.#index.winner(key, this.#scope.replica, VALUE)
   }
 
-  #value(record: RecordKey): V | undefined {
-    const bytes = this.#scope.replica.attribute(record, VALUE)
-    return bytes === undefined ? undefined : (decodeValue(bytes) as V)
+  /** The value of a record in a box, since it may be `undefined` itself. */
+  #read(record: RecordKey | undefined, failed?: (error: ProtocolError) => void): { readonly value: V } | undefined {
+    const bytes = record === undefined ? undefined : this.#scope.replica.attribute(record, VALUE)
+    if (bytes === undefined) return undefined
+    try {
+      return { value: decodeValue(bytes) as V }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#undecodable++
+      failed?.(error)
+      return undefined
+    }
   }
 
   #changed(change: RecordChange): void {
@@ -162,8 +187,8 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
   #emitSet(key: string, record: RecordKey, cause: 'local' | 'remote'): void {
     if (this.listenerCount('set') === 0) return
     this.#guarded(() => {
-      const value = this.#value(record)
-      if (value !== undefined) this.emit('set', key, value, cause)
+      const found = this.#read(record, error => this.emit('listenerError', error))
+      if (found !== undefined) this.emit('set', key, found.value, cause)
     })
   }
 

@@ -1,11 +1,14 @@
-import type { SendReceipt, Topic, TopicListener, TopicSendOptions } from '../channel/topic.js'
+import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from '../channel/topic.js'
+import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { Clock, Random, Timer } from '../runtime/runtime.js'
 import { decodeMessage, encodeMessage } from './codec.js'
+import { Defragmenter, fragments } from './fragments.js'
 import type { ReplicationMessage } from './messages.js'
 import { Replica, type ReplicaStats } from './replica.js'
 import type { RecordChange } from './replica-contract.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replica-options.js'
+import type { Freshness } from './stall-fence.js'
 
 /** What a scope runs on. */
 export interface ScopeEnvironment {
@@ -15,21 +18,36 @@ export interface ScopeEnvironment {
   readonly random: Random
 }
 
+/** Where an error came from: this library, or a listener of the application. */
+export type ScopeErrorSource = 'internal' | 'listener'
+
+/** Warnings of one scope; what comes after is only counted. */
+const WARNINGS_MAX = 10
+
 /** What a scope tells its owner. */
 export interface ScopeListener {
-  /** After a delta or record is merged, local ones included. Must not throw. */
+  /** After a delta or record is merged, local ones included. What it throws goes to `onError` and stops nothing. */
   onChange?(change: RecordChange): void
   /** Once: the local copy is complete. */
   onReady?(): void
+  /** An error nobody else can be told of. Default: a process warning, the first ten times. */
+  onError?(error: unknown, source: ScopeErrorSource): void
 }
 
-/** The replica's figures, and messages that could not be read. */
+/** The replica's figures, and what went wrong around it. */
 export interface ScopeStats extends ReplicaStats {
+  /** Messages whose bytes the protocol does not allow; they were dropped. */
   readonly unreadable: number
+  /** Messages of which a part was lost; they were dropped. */
+  readonly incomplete: number
+  /** Errors of the library itself. They are bugs: the message or tick was given up, the rest goes on. */
+  readonly internalErrors: number
+  /** Errors that listeners threw. */
+  readonly listenerErrors: number
 }
 
 /** Joins a replica to a topic: bytes, timers, membership. Everything of meaning happens in the replica. */
-export class ReplicaScope {
+export class ReplicaScope implements Freshness {
   readonly replica: Replica
   /** Fulfilled once the local copy is complete; never rejected, pending for ever after an early `close`. */
   readonly ready: Promise<void>
@@ -38,24 +56,37 @@ export class ReplicaScope {
   readonly #tickMs: number
   #timer: Timer | undefined
   #closed = false
+  readonly #defragmenter = new Defragmenter()
+  #numbered = 0
+  #incomplete = 0
   #unreadable = 0
+  #internalErrors = 0
+  #listenerErrors = 0
+  #freshened: { readonly promise: Promise<void>; readonly fulfil: () => void } | undefined
+  readonly #listener: ScopeListener
 
   /** @throws {InvalidOptionError} */
   constructor(env: ScopeEnvironment, options: ReplicaOptionsInput = {}, listener: ScopeListener = {}) {
     this.#clock = env.clock
+    this.#listener = listener
     this.#tickMs = resolveReplicaOptions(options).tickMs
     let replica: Replica | undefined
     const topic = env.openTopic({
-      receive: (payload, from) => {
-        const message = this.#decode(payload)
-        if (message === undefined) return 'rejected'
-        return replica?.receive(message, from.id) ?? 'deferred'
-      },
-      memberAdded: member => replica?.memberAdded(member),
-      memberDisappeared: member => replica?.memberDisappeared(member),
-      advertise: () => replica?.advertise(),
-      advertised: (bytes, from) => replica?.advertised(bytes, from.id),
-      refill: (member, keys, lost) => replica?.refill(member.id, keys, lost),
+      receive: (payload, from) =>
+        this.#guarded<DeliveryOutcome>('rejected', () => {
+          const message = this.#decode(payload, from.id)
+          if (typeof message === 'string') return message
+          return replica?.receive(message, from.id) ?? 'deferred'
+        }),
+      memberAdded: member => this.#guarded(undefined, () => replica?.memberAdded(member)),
+      memberDisappeared: (member, reason) =>
+        this.#guarded(undefined, () => {
+          this.#defragmenter.forget(member.id)
+          replica?.memberDisappeared(member, reason)
+        }),
+      advertise: () => this.#guarded(undefined, () => replica?.advertise()),
+      advertised: (bytes, from) => this.#guarded(undefined, () => replica?.advertised(bytes, from.id)),
+      refill: (member, keys, lost) => this.#guarded(undefined, () => replica?.refill(member.id, keys, lost)),
     })
     this.#topic = topic
     let fulfil = (): void => {}
@@ -73,11 +104,12 @@ export class ReplicaScope {
       },
       options,
       {
-        changed: change => listener.onChange?.(change),
+        changed: change => this.#tell(() => listener.onChange?.(change)),
         ready: () => {
-          listener.onReady?.()
+          this.#tell(() => listener.onReady?.())
           fulfil()
         },
+        freshened: () => this.#freshen(),
       },
     )
     this.replica = replica
@@ -85,8 +117,34 @@ export class ReplicaScope {
     this.#schedule()
   }
 
+  get fresh(): boolean {
+    return this.#closed || this.replica.fresh
+  }
+
+  get epoch(): number {
+    return this.#closed ? 0 : this.replica.epoch
+  }
+
+  whenFresh(): Promise<void> | undefined {
+    if (this.fresh) return undefined
+    if (this.#freshened === undefined) {
+      let fulfil = (): void => {}
+      const promise = new Promise<void>(resolve => {
+        fulfil = resolve
+      })
+      this.#freshened = { promise, fulfil }
+    }
+    return this.#freshened.promise
+  }
+
   stats(): ScopeStats {
-    return { ...this.replica.stats(), unreadable: this.#unreadable }
+    return {
+      ...this.replica.stats(),
+      unreadable: this.#unreadable,
+      incomplete: this.#incomplete,
+      internalErrors: this.#internalErrors,
+      listenerErrors: this.#listenerErrors,
+    }
   }
 
   /** Stops taking part; the local copy stays readable. */
@@ -95,22 +153,63 @@ export class ReplicaScope {
     this.#closed = true
     this.#timer?.cancel()
     this.#topic.close()
+    this.#freshen()
+  }
+
+  #freshen(): void {
+    this.#freshened?.fulfil()
+    this.#freshened = undefined
   }
 
   #schedule(): void {
     this.#timer = this.#clock.setTimer(this.#tickMs, () => {
       if (this.#closed) return
-      this.replica.tick()
+      this.#guarded(undefined, () => this.replica.tick())
       this.#schedule()
     })
   }
 
-  #decode(payload: Uint8Array): ReplicationMessage | undefined {
+  /** The message, or what to answer when there is none. */
+  #decode(payload: Uint8Array, from: MemberId): ReplicationMessage | DeliveryOutcome {
     try {
-      return decodeMessage(payload)
-    } catch {
+      const bytes = this.#defragmenter.take(payload, from, this.#clock.monotonic())
+      if (bytes === 'waiting') return 'deferred'
+      if (bytes !== 'incomplete') return decodeMessage(bytes)
+      this.#incomplete++
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
       this.#unreadable++
-      return undefined
+    }
+    return 'rejected'
+  }
+
+  /** The replica is amid a merge: nothing of the application's may reach it. */
+  #tell(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#listenerErrors++
+      this.#failed(error, 'listener')
+    }
+  }
+
+  /** A bug must not end the process, or bytes from the network could; nor may it go unseen. */
+  #guarded<T>(otherwise: T, run: () => T): T {
+    try {
+      return run()
+    } catch (error) {
+      this.#internalErrors++
+      this.#failed(error, 'internal')
+      return otherwise
+    }
+  }
+
+  #failed(error: unknown, source: ScopeErrorSource): void {
+    if (this.#listener.onError !== undefined) this.#listener.onError(error, source)
+    else if (this.#internalErrors + this.#listenerErrors <= WARNINGS_MAX) {
+      const warning = error instanceof Error ? error : new Error(String(error))
+      const code = source === 'internal' ? 'TRIBELINE_INTERNAL_ERROR' : 'TRIBELINE_LISTENER_ERROR'
+      process.emitWarning(warning.message, { code, detail: warning.stack ?? '' })
     }
   }
 
@@ -124,6 +223,14 @@ export class ReplicaScope {
       settled?.({ outcome: 'short', wanted: 0, received: 0, applied: 0, faulty: [] })
       return
     }
-    this.#topic.send(encodeMessage(message), to === 'all' ? options : { ...options, to }, settled)
+    const bytes = encodeMessage(message)
+    const target = to === 'all' ? options : { ...options, to }
+    const parts = fragments(bytes, this.#numbered)
+    if (parts === undefined) return this.#topic.send(bytes, target, settled)
+    this.#numbered++
+    // Who has the last part has them all, so it alone is acknowledged.
+    const last = parts.pop() as Uint8Array
+    for (const part of parts) this.#topic.send(part, { ...target, ack: 'none' })
+    this.#topic.send(last, target, settled)
   }
 }

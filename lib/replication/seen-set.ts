@@ -20,8 +20,11 @@ export interface MissingDots {
   readonly ranges: readonly Range[]
 }
 
-/** Ranges kept per origin above the gap-free prefix. */
-export const SEEN_RANGES_MAX = 64
+/**
+ * Ranges per origin above the gap-free prefix that anything may bring about. Single deltas stay well below it (option
+ * `seenRangesMax`), so that a state transfer always has room for what its donor has seen.
+ */
+export const SEEN_RANGES_MAX = 16_384
 
 interface Origin {
   base: number
@@ -30,8 +33,8 @@ interface Origin {
 
 /**
  * Which deltas this member has, node-wide (the idea of DottedDB's server-wide clocks). It is never ahead of the data,
- * and being behind is safe: a dot that would need a 65th range is not marked. Nothing once marked is ever unmarked,
- * for "seen but absent means removed" rests on it.
+ * nor behind: what there is no room to mark is not merged either, or equal sets would stand over different records.
+ * Nothing once marked is ever unmarked, for "seen but absent means removed" rests on it.
  */
 export class SeenSet {
   #origins = new Map<MemberId, Origin>()
@@ -47,7 +50,17 @@ export class SeenSet {
   has(origin: MemberId, seq: number): boolean {
     const entry = this.#origins.get(origin)
     if (entry === undefined) return false
-    return seq <= entry.base || entry.ranges.some(([from, to]) => seq >= from && seq <= to)
+    if (seq <= entry.base) return true
+    const range = entry.ranges[firstUpTo(entry.ranges, seq)]
+    return range !== undefined && range[0] <= seq
+  }
+
+  /** Whether a dot can be marked with at most `limit` ranges of its origin. */
+  fits(origin: MemberId, seq: number, limit: number): boolean {
+    const entry = this.#origins.get(origin)
+    if (entry === undefined || entry.ranges.length < limit || seq <= entry.base + 1) return true
+    const range = entry.ranges[firstUpTo(entry.ranges, seq - 1)]
+    return range !== undefined && range[0] <= seq + 1
   }
 
   /** The end of the gap-free prefix. */
@@ -55,12 +68,12 @@ export class SeenSet {
     return this.#origins.get(origin)?.base ?? 0
   }
 
-  /** Marks one dot; `false` when there is no room for another range. */
+  /** Marks one dot; `false` beyond SEEN_RANGES_MAX. */
   add(origin: MemberId, seq: number): boolean {
     return this.addRange(origin, seq, seq)
   }
 
-  /** Marks a range; `false` when there is no room for it. */
+  /** Marks a range; `false` beyond SEEN_RANGES_MAX. */
   addRange(origin: MemberId, from: number, to: number): boolean {
     let entry = this.#origins.get(origin)
     if (entry === undefined) {
@@ -69,8 +82,7 @@ export class SeenSet {
     }
     if (to <= entry.base) return true
     const { ranges } = entry
-    let first = 0
-    while (first < ranges.length && ranges[first]![1] < from - 1) first++
+    const first = firstUpTo(ranges, from - 1)
     let end = first
     let low = from
     let high = to
@@ -145,6 +157,18 @@ export class SeenSet {
     }
     if (next <= to) gaps.push([next, to])
   }
+}
+
+/** Index of the first range that ends at `seq` or above. */
+function firstUpTo(ranges: readonly Range[], seq: number): number {
+  let low = 0
+  let high = ranges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ranges[middle]![1] < seq) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** 64-bit hash of a digest, as 16 hex digits: equal sets, equal hashes. */

@@ -1,9 +1,8 @@
-import type { MemberId } from '../membership/member.js'
 import type { TouchEntry } from './messages.js'
 import type { ReplicaRecord } from './record.js'
 import { MAX_INACTIVE, type RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
-import { compareAccess } from './stamp.js'
+import type { AccessStamp } from './stamp.js'
 
 /** Entries in one message. */
 const BATCH_MAX = 1_000
@@ -19,13 +18,14 @@ export function maxInactiveMs(record: ReplicaRecord): number | undefined {
 /** Uses of records: noted at once, announced in batches, and only when the others' notion has become too old. */
 export class Touches {
   readonly #state: ReplicaState
-  readonly #fetch: (key: RecordKey, from: MemberId) => void
+  readonly #use: (key: RecordKey, access: AccessStamp, ageMs: number) => boolean
   #dirty = new Set<RecordKey>()
   #flushedAtMs = 0
 
-  constructor(state: ReplicaState, fetch: (key: RecordKey, from: MemberId) => void) {
+  /** `use`: notes that another member used a record; whether that was news. */
+  constructor(state: ReplicaState, use: (key: RecordKey, access: AccessStamp, ageMs: number) => boolean) {
     this.#state = state
-    this.#fetch = fetch
+    this.#use = use
   }
 
   get pending(): number {
@@ -40,12 +40,13 @@ export class Touches {
 
   /** How much later than its limit a record may be expired: what announcements may be behind. */
   slackMs(limitMs: number): number {
-    return 2 * this.granularityMs(limitMs) + this.#state.options.touchFlushMs + 1_000
+    const { touchFlushMs, expirySlackMs } = this.#state.options
+    return 2 * this.granularityMs(limitMs) + touchFlushMs + expirySlackMs
   }
 
   touch(key: RecordKey): void {
-    const { records, clock, env } = this.#state
-    const record = records.get(key)
+    const { clock, env } = this.#state
+    const record = this.#state.visible(key)
     if (record === undefined) return
     const now = this.#state.now()
     record.access = { ...clock.tick(env.clusterTime()), origin: env.id }
@@ -68,7 +69,7 @@ export class Touches {
   announce(keys: readonly RecordKey[]): void {
     const entries: TouchEntry[] = []
     for (const key of keys) {
-      const record = this.#state.records.get(key)
+      const record = this.#state.visible(key)
       if (record === undefined) continue
       record.announcedAtMs = record.usedAtMs
       entries.push(this.entry(record))
@@ -84,22 +85,15 @@ export class Touches {
     return { key: record.key, access: record.access, ageMs }
   }
 
-  received(entries: readonly TouchEntry[], from: MemberId): void {
+  received(entries: readonly TouchEntry[]): void {
     const state = this.#state
     const clusterTime = state.env.clusterTime()
-    const now = state.now()
     for (const { key, access, ageMs } of entries) {
       if (state.clock.isAhead(access, clusterTime)) {
         state.counters.rejectedAhead++
         continue
       }
-      const record = state.records.get(key)
-      if (record !== undefined) {
-        if (record.use(access, ageMs, now)) state.clock.observe(access)
-        continue
-      }
-      const limit = state.tombstones.get(key)?.limit
-      if (limit !== undefined && compareAccess(access, limit) > 0) this.#fetch(key, from)
+      if (this.#use(key, access, ageMs)) state.clock.observe(access)
     }
   }
 }

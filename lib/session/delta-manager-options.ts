@@ -1,6 +1,6 @@
 import type { AckMode } from '../channel/topic.js'
-import { InvalidOptionError } from '../errors.js'
-import { writeInterval } from './session.js'
+import { custom, flag, oneOf, type RulesOf, resolve, wholeNumber } from '../options.js'
+import { MAX_INTERVAL_SECONDS } from './session.js'
 import type { ChangeDetection } from './session-delta.js'
 
 /** Options of a DeltaManager; the first three are Tomcat's. */
@@ -23,32 +23,30 @@ export interface DeltaManagerOptions {
   readonly detect?: ChangeDetection
 }
 
-/** Fills in the defaults. @throws {InvalidOptionError} when an option is out of range. */
-export function resolveDeltaManagerOptions(options: DeltaManagerOptions): Required<DeltaManagerOptions> {
-  const resolved: Required<DeltaManagerOptions> = {
-    maxInactiveInterval: options.maxInactiveInterval ?? 1800,
-    expireSessionsOnShutdown: options.expireSessionsOnShutdown ?? false,
-    notifyListenersOnReplication: options.notifyListenersOnReplication ?? true,
-    ack: options.ack ?? 'applied',
-    copies: options.copies ?? 1,
-    ackTimeoutMs: options.ackTimeoutMs ?? 1000,
-    onShortfall: options.onShortfall ?? 'report',
-    detect: options.detect ?? 'modified',
-  }
-  writeInterval(resolved.maxInactiveInterval)
-  oneOf('ack', resolved.ack, ['none', 'received', 'applied'])
-  oneOf('onShortfall', resolved.onShortfall, ['report', 'throw'])
-  oneOf('detect', resolved.detect, ['set', 'modified', 'get', 'all'])
-  const { copies, ackTimeoutMs } = resolved
-  if (copies !== 'all' && !(Number.isSafeInteger(copies) && copies >= 0)) {
-    throw new InvalidOptionError('copies', "a whole number or 'all'", copies)
-  }
-  if (!(ackTimeoutMs > 0 && ackTimeoutMs < 2 ** 31)) {
-    throw new InvalidOptionError('ackTimeoutMs', 'a positive number of milliseconds', ackTimeoutMs)
-  }
-  return resolved
+const RULES: RulesOf<Required<DeltaManagerOptions>> = {
+  maxInactiveInterval: custom(
+    1_800,
+    `whole seconds up to ${MAX_INTERVAL_SECONDS}; 0 or less: never`,
+    value => Number.isSafeInteger(value) && (value as number) <= MAX_INTERVAL_SECONDS,
+  ),
+  expireSessionsOnShutdown: flag(false),
+  notifyListenersOnReplication: flag(true),
+  ack: oneOf('applied', 'none', 'received', 'applied'),
+  copies: custom<number | 'all'>(
+    1,
+    "a whole number from 0, or 'all'",
+    value => value === 'all' || (Number.isSafeInteger(value) && (value as number) >= 0),
+  ),
+  ackTimeoutMs: wholeNumber(1_000, 1, 2_147_483_647),
+  onShortfall: oneOf('report', 'report', 'throw'),
+  detect: oneOf('modified', 'set', 'modified', 'get', 'all'),
 }
 
-function oneOf(option: string, value: string, allowed: readonly string[]): void {
-  if (!allowed.includes(value)) throw new InvalidOptionError(option, `one of ${allowed.join(', ')}`, value)
+/**
+ * Checks what is given and fills in the rest.
+ *
+ * @throws {InvalidOptionError} which option, what is allowed, what came
+ */
+export function resolveDeltaManagerOptions(options?: DeltaManagerOptions): Required<DeltaManagerOptions> {
+  return resolve<Required<DeltaManagerOptions>>(RULES, options, 'sessions.')
 }

@@ -1,12 +1,14 @@
 import type { SendReceipt } from '../channel/topic.js'
-import { InvalidOptionError, InvalidStateError, SendError } from '../errors.js'
+import { InvalidOptionError, InvalidStateError, SendError, SessionOvertakenError } from '../errors.js'
 import type {
+  AttributeWrites,
   IssuedDelta,
   RecordChange,
   RecordKey,
   RecordStore,
   WriteOptions,
 } from '../replication/replica-contract.js'
+import type { Freshness } from '../replication/stall-fence.js'
 import type { Clock, Random } from '../runtime/runtime.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
@@ -16,7 +18,7 @@ import { SafeEmitter } from './safe-emitter.js'
 import type { SessionBacking } from './session.js'
 import { CREATED, PUBLIC_ID, Session, text, writeNumber } from './session.js'
 import type { SessionCodec } from './session-delta.js'
-import { RESERVED_PREFIX } from './session-delta.js'
+import { RESERVED_PREFIX, sameBytes } from './session-delta.js'
 import type {
   CommitOptions,
   CreateSessionOptions,
@@ -39,6 +41,8 @@ export interface DeltaManagerParts {
   readonly random: Random
   /** Calls back for every change of the store, synchronously, local ones included. Returns how to end that. */
   readonly onChange: (listener: (change: RecordChange) => void) => () => void
+  /** Whether the store may be relied on. Default: always. */
+  readonly freshness?: Freshness
   /** Default: msgpackr with structured clone. Every member must use the same. */
   readonly codec?: SessionCodec
 }
@@ -59,6 +63,7 @@ export class DeltaManager implements SessionManager {
     committed: 0,
     unchanged: 0,
     discarded: 0,
+    overtaken: 0,
     shortfalls: 0,
     listenerErrors: 0,
     undecodable: 0,
@@ -92,6 +97,14 @@ export class DeltaManager implements SessionManager {
     return this.#parts.store.ready
   }
 
+  get fresh(): boolean {
+    return this.#parts.freshness?.fresh ?? true
+  }
+
+  whenFresh(): Promise<void> | undefined {
+    return this.#parts.freshness?.whenFresh()
+  }
+
   start(): void {
     if (this.#unsubscribe !== undefined) return
     const { store } = this.#parts
@@ -118,7 +131,7 @@ export class DeltaManager implements SessionManager {
     if (options.id !== undefined && this.#index.key(options.id) !== undefined) {
       throw new InvalidStateError('an id not in use', 'the id of a session')
     }
-    const session = new Session(this.#backing, { id: options.id ?? this.#newId(), base: [] })
+    const session = new Session(this.#backing, { id: options.id ?? this.#newId(), base: [], epoch: this.#epoch })
     session.setReserved(CREATED, writeNumber(Math.round(this.wallMs())))
     session.maxInactiveInterval = options.maxInactiveInterval ?? this.#options.maxInactiveInterval
     for (const [name, value] of options.attributes ?? []) session.set(name, value)
@@ -148,8 +161,9 @@ export class DeltaManager implements SessionManager {
 
   commit(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     if (session.isInvalidated) return undefined
-    const writes = session.pending(options.detect ?? this.#options.detect)
+    const pending = session.pending(options.detect ?? this.#options.detect)
     const key = session.key
+    const writes = key === undefined ? pending : this.#unlessOvertaken(session, key, pending)
     if (key === undefined) {
       if (options.storeEmpty !== true && ![...writes.keys()].some(isOwn)) return this.#unchanged()
       const all = new Map([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
@@ -210,7 +224,32 @@ export class DeltaManager implements SessionManager {
   #view(id: string): Session | undefined {
     const key = this.#index.key(id)
     const base = key === undefined ? undefined : this.#parts.store.attributes(key)
-    return base === undefined ? undefined : new Session(this.#backing, { id, key, base })
+    return base === undefined ? undefined : new Session(this.#backing, { id, key, base, epoch: this.#epoch })
+  }
+
+  get #epoch(): number {
+    return this.#parts.freshness?.epoch ?? 0
+  }
+
+  /**
+   * A write begun before a stall of this process would bear a newer stamp than what others wrote during it. Without a
+   * stall, of two writes to one attribute the later wins.
+   */
+  #unlessOvertaken(session: Session, key: RecordKey, writes: AttributeWrites): AttributeWrites {
+    const { freshness, store } = this.#parts
+    if (freshness === undefined || session.epoch === freshness.epoch) return writes
+    // Also when both wrote the same: two requests that counted from 5 to 6 are one too few.
+    const newer = [...writes.keys()].filter(
+      name => isOwn(name) && store.has(key) && !same(store.attribute(key, name), session.base(name)),
+    )
+    if (newer.length === 0) return writes
+    const names = newer.filter(name => !same(writes.get(name), session.base(name)))
+    if (names.length > 0) {
+      this.#count.overtaken++
+      throw new SessionOvertakenError(session.id, names)
+    }
+    // Written only because the detection writes everything: nobody changed them here.
+    return new Map([...writes].filter(([name]) => !newer.includes(name)))
   }
 
   /** Other members announce uses late, by up to a twentieth of the interval: a session in use must not be refused. */
@@ -241,19 +280,23 @@ export class DeltaManager implements SessionManager {
     options: CommitOptions,
     issue: (send: WriteOptions) => IssuedDelta | undefined,
   ): Promise<SendReceipt> | undefined {
-    let issued: IssuedDelta | undefined
-    const receipt = new Promise<SendReceipt>((resolve, reject) => {
-      const settled = (result: SendReceipt): void => {
-        if (result.outcome !== 'met') this.#fellShort(session, result)
-        if (result.outcome === 'met' || this.#options.onShortfall === 'report') resolve(result)
-        else reject(new SendError(result.faulty))
-      }
-      issued = issue({
-        ack: options.ack ?? this.#options.ack,
-        copies: options.copies ?? this.#options.copies,
-        timeoutMs: options.ackTimeoutMs ?? this.#options.ackTimeoutMs,
-        settled,
-      })
+    let resolve: (receipt: SendReceipt) => void = () => {}
+    let reject: (error: Error) => void = () => {}
+    const receipt = new Promise<SendReceipt>((fulfil, fail) => {
+      resolve = fulfil
+      reject = fail
+    })
+    const settled = (result: SendReceipt): void => {
+      if (result.outcome !== 'met') this.#fellShort(session, result)
+      if (result.outcome === 'met' || this.#options.onShortfall === 'report') resolve(result)
+      else reject(new SendError(result.faulty))
+    }
+    // Outside of the promise: what is too large to be stored must be thrown, not lost in it.
+    const issued = issue({
+      ack: options.ack ?? this.#options.ack,
+      copies: options.copies ?? this.#options.copies,
+      timeoutMs: options.ackTimeoutMs ?? this.#options.ackTimeoutMs,
+      settled,
     })
     // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
     receipt.catch(() => {})
@@ -352,6 +395,10 @@ export class DeltaManager implements SessionManager {
     this.#count.listenerErrors++
     if (event !== 'listenerError') this.#emitter.emit('listenerError', error, event)
   }
+}
+
+function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameBytes(a, b)
 }
 
 function isOwn(name: string): boolean {

@@ -1,4 +1,5 @@
 import type { RecordKey } from '../replication/replica-contract.js'
+import { ShardedMap } from '../replication/sharded-map.js'
 
 /** Whether record `a` goes before record `b` when both claim one id. The same answer on every member. */
 export type Precedence = (a: RecordKey, b: RecordKey) => boolean
@@ -9,10 +10,10 @@ export type Precedence = (a: RecordKey, b: RecordKey) => boolean
  */
 export class IdIndex {
   readonly #precedes: Precedence
-  readonly #keys = new Map<string, RecordKey>()
+  readonly #keys = new ShardedMap<RecordKey>()
   /** All claimants, only of ids that have more than one. */
   readonly #rivals = new Map<string, Set<RecordKey>>()
-  readonly #ids = new Map<RecordKey, string>()
+  readonly #ids = new ShardedMap<string>()
 
   constructor(precedes: Precedence) {
     this.#precedes = precedes

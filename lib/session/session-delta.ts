@@ -76,6 +76,11 @@ export class SessionDelta {
     return names
   }
 
+  /** An attribute's bytes as they were when the session was loaded or last committed. */
+  base(name: string): Uint8Array | undefined {
+    return this.#base.get(name)
+  }
+
   reserved(name: string): Uint8Array | undefined {
     return this.#reserved.has(name) ? this.#reserved.get(name) : this.#base.get(name)
   }
@@ -135,6 +140,7 @@ export class SessionDelta {
   }
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+/** Whether two values have the same bytes. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0
 }

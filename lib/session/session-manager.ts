@@ -65,6 +65,8 @@ export interface SessionStats {
   readonly committed: number
   readonly unchanged: number
   readonly discarded: number
+  /** Commits refused because others had changed the same attributes while this process stood still. */
+  readonly overtaken: number
   readonly shortfalls: number
   readonly listenerErrors: number
   /** Attributes whose bytes could not be decoded. */
@@ -74,12 +76,30 @@ export interface SessionStats {
 /**
  * Keeps sessions for one application. Reads and writes work on the local copy and never wait; only receipts are
  * promises. Iterating gives a view of every session that has not expired.
+ *
+ * A process that stood still (SIGSTOP, a suspended machine, an event loop blocked for more than a second) has an old
+ * copy when it goes on, and never knows it before its first call. The middleware and the express-session store wait
+ * then until the copy has caught up. Whoever calls `find` and `commit` directly should do the same, before both:
+ *
+ * ```ts
+ * await sessions.whenFresh()
+ * const session = sessions.find(id)
+ * ```
+ *
+ * `commit` refuses to undo what it knows others wrote during a stall that lies between `find` and itself.
  */
 export interface SessionManager extends Iterable<Session> {
   /** Number of sessions on this member, expired ones included until they are removed. */
   readonly size: number
   /** Whether this member has caught up with the group; before that, sessions may be missing. */
   readonly ready: boolean
+  /** Whether the local copy may be relied on: false after a stall of the process, until it has caught up. */
+  readonly fresh: boolean
+  /**
+   * Undefined when `fresh`, at the cost of one look at the clock. Otherwise fulfilled once this member has caught up with
+   * another one, nobody else is there, or `replication.stallFenceTimeoutMs` are over; never rejected.
+   */
+  whenFresh(): Promise<void> | undefined
   create(options?: CreateSessionOptions): Session
   /** A fresh view, or undefined when there is none or it has been idle too long. Does not count as a use. */
   find(id: string): Session | undefined
@@ -90,6 +110,10 @@ export interface SessionManager extends Iterable<Session> {
   /**
    * Writes what the view changed, as one delta. Undefined: nothing was written, because nothing changed or the session
    * has ended (then event `discarded`).
+   *
+   * @throws {SessionOvertakenError} when the process stood still since the view was loaded, and other members changed an
+   *   attribute that the view changed too; nothing was written
+   * @throws what the codec throws for a value that it cannot carry
    */
   commit(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
   /** Ends a session for good, everywhere. */

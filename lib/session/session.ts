@@ -26,6 +26,8 @@ export interface SessionStart {
   readonly id: string
   readonly key?: RecordKey | undefined
   readonly base: Iterable<readonly [string, Uint8Array]>
+  /** When it was loaded, as `Freshness.epoch` counts. Default 0. */
+  readonly epoch?: number
 }
 
 /**
@@ -39,6 +41,7 @@ export interface SessionStart {
 export class Session {
   readonly #backing: SessionBacking
   readonly #delta: SessionDelta
+  readonly #epoch: number
   #id: string
   #key: RecordKey | undefined
   #isNew: boolean
@@ -48,6 +51,7 @@ export class Session {
   constructor(backing: SessionBacking, start: SessionStart) {
     this.#backing = backing
     this.#delta = new SessionDelta(backing.codec, start.base)
+    this.#epoch = start.epoch ?? 0
     this.#id = start.id
     this.#key = start.key
     this.#isNew = start.key === undefined
@@ -162,6 +166,16 @@ export class Session {
   /** The record that holds it; undefined before it is stored. For managers. */
   get key(): RecordKey | undefined {
     return this.#key
+  }
+
+  /** The `Freshness.epoch` in which it was loaded. For managers. */
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** An attribute's bytes as loaded or last committed. For managers. */
+  base(name: string): Uint8Array | undefined {
+    return this.#delta.base(name)
   }
 
   /** A reserved attribute's bytes. For the library's own layers. */

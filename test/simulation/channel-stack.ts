@@ -17,10 +17,15 @@ export function channelStack(): NodeStack {
       runtime: launch.runtime,
       interceptors: [interceptor],
     })
-    channel.on('memberDisappeared', (_member, reason) => setup.mark(`member ${reason}`))
+    const since = new Map<MemberId, number>()
+    channel.on('memberAdded', ({ id }) => since.set(id, setup.now()))
+    channel.on('memberDisappeared', ({ id }, reason) => {
+      since.delete(id)
+      setup.mark(`member ${reason}`)
+    })
     channel.on('clockDivergence', () => setup.mark('clock divergence'))
     await channel.start()
-    return new ChannelNode(launch, setup, channel)
+    return new ChannelNode(launch, setup, channel, since)
   }
 }
 
@@ -28,15 +33,22 @@ class ChannelNode implements SimNode {
   readonly name: string
   readonly channel: Channel
   readonly #scope: ReplicaScope
+  readonly #since: ReadonlyMap<MemberId, number>
 
-  constructor(launch: Launch, setup: NodeSetup, channel: Channel) {
+  constructor(launch: Launch, setup: NodeSetup, channel: Channel, since: ReadonlyMap<MemberId, number>) {
+    this.#since = since
     this.name = launch.name
     this.channel = channel
     const { clock, random } = launch.runtime
     this.#scope = new ReplicaScope(
       { clock, random, openTopic: listener => channel.topic('sessions', listener) },
       setup.replica,
-      { onChange: change => setup.changed(this, change) },
+      {
+        onChange: change => setup.changed(this, change),
+        onError: error => {
+          throw error
+        },
+      },
     )
   }
 
@@ -50,5 +62,9 @@ class ChannelNode implements SimNode {
 
   get view(): readonly MemberId[] {
     return this.channel.members.map(({ id }) => id)
+  }
+
+  presentSinceMs(id: MemberId): number | undefined {
+    return this.#since.get(id)
   }
 }

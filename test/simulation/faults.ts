@@ -1,4 +1,5 @@
 import type { SimRandom } from '../../lib/testing/sim-random.js'
+import type { Pace, Span } from './pace.js'
 import type { MessageFaults } from './sim-node.js'
 import type { World } from './world.js'
 
@@ -19,10 +20,12 @@ export const FAULT_KINDS = [
   'clock offset',
   'clock jump',
   'isolation',
+  'absence',
 ] as const
 
 const CLOCK_OFFSET_MS = 3_000
-const USE_GAP_MS = 1_000
+/** Reordered messages arrive up to so much later than others. */
+const HELD_BACK_MAX_MS = 100
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
@@ -37,23 +40,30 @@ export class Faults {
   readonly #world: World
   readonly #random: SimRandom
   readonly #names: readonly string[]
+  readonly #pace: Pace
   readonly #everyMs: number
   readonly #pausedAtMs = new Map<string, number>()
+  /** How many faults cut each link now. */
+  readonly #cuts = new Map<string, number>()
+  readonly #maxDelayMs: number
   #running = false
 
-  constructor(world: World, random: SimRandom, names: readonly string[], allowed: readonly FaultKind[] = FAULT_KINDS) {
+  constructor(world: World, random: SimRandom, names: readonly string[], pace: Pace) {
+    this.#pace = pace
     this.#world = world
     this.#random = random
     this.#names = names
     const share = random.fraction()
-    this.kinds = new Set(allowed.filter(() => random.chance(0.2 + 0.6 * share)))
-    this.#everyMs = random.between(300, 3_000)
+    this.kinds = new Set(FAULT_KINDS.filter(() => random.chance(0.2 + 0.6 * share)))
+    this.#everyMs = random.between(...pace.faultEveryMs)
     if (this.kinds.has('clock offset'))
       for (const name of names)
         this.#once('clock offset', () =>
           world.cluster.jumpWallClock(name, random.between(-CLOCK_OFFSET_MS, CLOCK_OFFSET_MS)),
         )
-    world.cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: random.between(1, 30) })
+    this.#maxDelayMs = random.between(1, 30)
+    world.delayMaxMs = this.#maxDelayMs
+    world.cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: this.#maxDelayMs })
   }
 
   start(): void {
@@ -70,7 +80,9 @@ export class Faults {
     messages.delay = strength('reorder', 0.3)
     messages.fullQueue = strength('full queue', 0.1)
     const slow = strength('delay', 1)
-    if (slow > 0) this.#world.cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: Math.ceil(slow * 200) })
+    const maxDelayMs = slow > 0 ? Math.ceil(slow * 200) : this.#maxDelayMs
+    this.#world.cluster.network.setQuality({ minDelayMs: 1, maxDelayMs })
+    this.#world.delayMaxMs = maxDelayMs + (messages.delay > 0 ? HELD_BACK_MAX_MS : 0)
     this.#world.cluster.network.setQuality({
       loss: messages.drop,
       duplication: messages.duplicate,
@@ -85,12 +97,13 @@ export class Faults {
     this.#running = false
     Object.assign(this.messages, { drop: 0, duplicate: 0, delay: 0, fullQueue: 0 })
     cluster.network.setQuality({ minDelayMs: 1, maxDelayMs: 5, loss: 0, duplication: 0, reordering: 0 })
+    this.#cuts.clear()
     cluster.heal()
     for (const name of this.#names) {
       this.#resume(name)
       if (cluster.member(name).state === 'dead') this.#boot(name)
     }
-    this.#world.disturbed()
+    this.#world.disturbed(this.#names)
   }
 
   #next(): void {
@@ -99,7 +112,6 @@ export class Faults {
       const timed = [...this.kinds].filter(kind => this.#actions[kind] !== undefined)
       if (timed.length > 0) {
         const kind = this.#random.pick(timed)
-        this.#world.disturbed()
         this.#once(kind, this.#actions[kind] ?? (() => {}))
       }
       this.#next()
@@ -133,13 +145,17 @@ export class Faults {
       const rest = (name: string): string[] => this.#names.filter(other => other !== name)
       let atMs = 0
       for (const name of chosen)
-        this.#after((atMs += this.#random.between(50, 500)), () => this.#world.cluster.partition([name], rest(name)))
-      for (const name of this.#random.shuffle(chosen)) {
-        this.#after((atMs += this.#random.between(50, 1_000)), () => {
-          this.#world.cluster.restore([name], rest(name))
-          this.#world.cluster.restore(rest(name), [name])
-        })
-      }
+        this.#after((atMs += this.#random.between(50, 500)), () => this.#cut([name], rest(name), true))
+      for (const name of this.#random.shuffle(chosen))
+        this.#after((atMs += this.#random.between(50, 1_000)), () => this.#restore([name], rest(name), true))
+    },
+    absence: () => {
+      const [alone = '', ...others] = this.#random.shuffle(this.#names)
+      const idleMs = Math.max(...this.#pace.maxInactiveMs)
+      const awayMs = this.#random.between(idleMs, 2 * idleMs)
+      this.#cutFor([alone], others, true, awayMs)
+      for (const name of others.slice(0, this.#random.between(1, others.length - 1)))
+        this.#after(this.#random.between(0, awayMs), () => this.#crash(this.#random.chance(0.3), name))
     },
     crash: () => this.#crash(false),
     'power loss': () => this.#crash(true),
@@ -148,9 +164,11 @@ export class Faults {
       const name = this.#random.pick(this.#names)
       if (cluster.member(name).state !== 'running') return
       cluster.pause(name)
+      this.#world.disturbed([name])
       this.#pausedAtMs.set(name, this.#world.now)
-      const forMs = this.#random.chance(0.7) ? this.#random.between(100, 3_000) : this.#random.between(3_000, 12_000)
-      this.#after(forMs, () => this.#resume(name))
+      this.#after(this.#between(this.#random.chance(0.7) ? this.#pace.pauseMs : this.#pace.longPauseMs), () =>
+        this.#resume(name),
+      )
     },
     'clock jump': () =>
       this.#world.cluster.jumpWallClock(this.#random.pick(this.#names), this.#random.between(-3_600_000, 3_600_000)),
@@ -163,18 +181,19 @@ export class Faults {
     if (pausedAtMs === undefined) return
     this.#pausedAtMs.delete(name)
     const id = cluster.member(name).node?.id
-    if (now - pausedAtMs > USE_GAP_MS) for (const [key, user] of [...pins]) if (user === id) pins.delete(key)
+    if (now - pausedAtMs > this.#pace.useGapMs) for (const [key, user] of [...pins]) if (user === id) pins.delete(key)
+    this.#world.disturbed([name])
+    this.#world.resumedAtMs.set(name, now)
     cluster.resume(name)
   }
 
-  #crash(powerLoss: boolean): void {
+  #crash(powerLoss: boolean, name = this.#random.pick(this.#names)): void {
     const { cluster } = this.#world
-    const name = this.#random.pick(this.#names)
     const { state } = cluster.member(name)
     const others = cluster.members.filter(member => member.name !== name && member.node?.replica.ready === true)
     if (state === 'dead' || others.length === 0) return
     cluster.crash(name, { powerLoss })
-    this.#after(this.#random.between(100, 5_000), () => {
+    this.#after(this.#between(this.#pace.downMs), () => {
       if (cluster.member(name).state === 'dead') this.#boot(name)
     })
   }
@@ -187,21 +206,44 @@ export class Faults {
     cluster.start(name)
   }
 
-  #cutFor(side: readonly string[], other: readonly string[], bothWays: boolean): void {
-    const { cluster } = this.#world
-    cluster.cut(side, other)
-    if (bothWays) cluster.cut(other, side)
-    this.#after(this.#random.between(200, 8_000), () => {
-      cluster.restore(side, other)
-      if (bothWays) cluster.restore(other, side)
-    })
+  #cutFor(
+    side: readonly string[],
+    other: readonly string[],
+    bothWays: boolean,
+    forMs: number = this.#between(this.#pace.cutMs),
+  ): void {
+    this.#cut(side, other, bothWays)
+    this.#after(forMs, () => this.#restore(side, other, bothWays))
+  }
+
+  #cut(side: readonly string[], other: readonly string[], bothWays: boolean): void {
+    this.#world.cluster.cut(side, other)
+    for (const link of pairs(side, other)) this.#cuts.set(link, (this.#cuts.get(link) ?? 0) + 1)
+    this.#world.disturbed([...side, ...other])
+    if (bothWays) this.#cut(other, side, false)
+  }
+
+  /** A link that several faults cut is whole again when the last of them ends. */
+  #restore(side: readonly string[], other: readonly string[], bothWays: boolean): void {
+    for (const from of side) {
+      for (const to of other) {
+        const [link = ''] = pairs([from], [to])
+        const left = (this.#cuts.get(link) ?? 1) - 1
+        this.#cuts.set(link, left)
+        if (left === 0) this.#world.cluster.restore([from], [to])
+      }
+    }
+    this.#world.disturbed([...side, ...other])
+    if (bothWays) this.#restore(other, side, false)
+  }
+
+  #between([least, most]: Span): number {
+    return this.#random.between(least, most)
   }
 
   #after(delayMs: number, run: () => void): void {
     this.#world.cluster.sim.schedule(delayMs, 'fault', '', () => {
-      if (!this.#running) return
-      this.#world.disturbed()
-      run()
+      if (this.#running) run()
     })
   }
 
@@ -213,4 +255,8 @@ export class Faults {
   #count(kind: FaultKind): void {
     this.injected.set(kind, (this.injected.get(kind) ?? 0) + 1)
   }
+}
+
+function pairs(side: readonly string[], other: readonly string[]): string[] {
+  return side.flatMap(from => other.map(to => `${from}>${to}`))
 }

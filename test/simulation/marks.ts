@@ -6,7 +6,7 @@ const COUNTED: { readonly [name in keyof ReplicaStats]?: string } = {
   duplicates: 'delta repeated',
   deferred: 'delta deferred for want of its deps',
   rejectedAhead: 'delta stamped too far ahead',
-  unmarked: 'dot without room for its range',
+  withoutRoom: 'dot without room for its range',
   fetches: 'single record fetched',
   fetchesRefused: 'fetch refused at its limit',
   pulls: 'missing deltas pulled',

@@ -8,9 +8,8 @@ import type { SimNetwork } from '../../lib/testing/sim-network.js'
 import type { Simulator } from '../../lib/testing/simulator.js'
 import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
 
-const HEARTBEAT_MS = 250
-const SILENCE_MS = 1_000
-const SKEW_MAX_MS = 500
+/** So many heartbeats missed are an absence. */
+const SILENT_BEATS = 4
 const RECEIPT_TIMEOUT_MS = 1_000
 
 /** The nodes of one run, by address, so that messages need no encoding. */
@@ -40,7 +39,7 @@ class ReplicaNode implements SimNode {
   readonly #launch: Launch
   readonly #setup: NodeSetup
   readonly #member: Member
-  readonly #heard = new Map<MemberId, { readonly member: Member; atMs: number }>()
+  readonly #heard = new Map<MemberId, { readonly member: Member; readonly sinceMs: number; atMs: number }>()
   readonly #clusterOriginMs: number
 
   constructor(ground: ReplicaGround, launch: Launch, setup: NodeSetup) {
@@ -55,7 +54,7 @@ class ReplicaNode implements SimNode {
     const agreed =
       clock.wall() -
       process.host.wallOffsetMs +
-      Math.max(-SKEW_MAX_MS, Math.min(SKEW_MAX_MS, process.host.wallOffsetMs))
+      Math.max(-setup.pace.skewMaxMs, Math.min(setup.pace.skewMaxMs, process.host.wallOffsetMs))
     this.#clusterOriginMs = agreed - clock.monotonic()
     this.replica = new Replica(
       {
@@ -70,11 +69,15 @@ class ReplicaNode implements SimNode {
       { changed: change => setup.changed(this, change) },
     )
     this.#every(setup.replica.tickMs ?? 100, () => this.replica.tick())
-    this.#every(HEARTBEAT_MS, () => this.#heartbeat())
+    this.#every(setup.pace.heartbeatMs, () => this.#heartbeat())
   }
 
   get view(): readonly MemberId[] {
     return [...this.#heard.keys()]
+  }
+
+  presentSinceMs(id: MemberId): number | undefined {
+    return this.#heard.get(id)?.sinceMs
   }
 
   #every(ms: number, run: () => void): void {
@@ -88,7 +91,8 @@ class ReplicaNode implements SimNode {
 
   #heartbeat(): void {
     const now = this.#launch.runtime.clock.monotonic()
-    for (const { member, atMs } of [...this.#heard.values()]) if (now - atMs > SILENCE_MS) this.#lose(member)
+    const silenceMs = SILENT_BEATS * this.#setup.pace.heartbeatMs
+    for (const { member, atMs } of [...this.#heard.values()]) if (now - atMs > silenceMs) this.#lose(member)
     const bytes = this.replica.advertise()
     const own = this.#launch.runtime.process.host.address
     for (const [address, target] of this.#ground.nodes) {
@@ -105,7 +109,7 @@ class ReplicaNode implements SimNode {
         this.#setup.mark('restart superseded an earlier life')
         this.#lose(other.member)
       }
-      this.#heard.set(member.id, { member, atMs })
+      this.#heard.set(member.id, { member, sinceMs: this.#setup.now(), atMs })
       this.replica.memberAdded(member)
     } else known.atMs = atMs
     this.replica.advertised(bytes, member.id)

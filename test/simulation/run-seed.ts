@@ -1,4 +1,3 @@
-import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
 import type { ReplicationRules } from '../../lib/replication/replication-rules.js'
 import { type Launch, SimCluster } from '../../lib/testing/sim-cluster.js'
 import { channelStack } from './channel-stack.js'
@@ -16,6 +15,7 @@ import { resurrection } from './checkers/resurrection.js'
 import { vanish } from './checkers/vanish.js'
 import { Faults } from './faults.js'
 import { markCounters } from './marks.js'
+import { drawPace, type Pace, type PaceName } from './pace.js'
 import { replicaStack } from './replica-stack.js'
 import type { NodeSetup, NodeStack, SimNode, StackName } from './sim-node.js'
 import { Workload } from './workload.js'
@@ -39,18 +39,18 @@ export interface SeedResult {
   readonly violation: { readonly invariant: string; readonly detail: string } | undefined
 }
 
-const SAMPLE_MS = 500
 const HEAL_LIMIT_MS = 30_000
 /** Longest maxInactive of the workload, slack, the wait of every rank, and rounds that are repeated. */
 const IDLE_LIMIT_MS = 60_000
 
-/** Runs one seed to its end or its first violation. `broken`: replication rules switched off. */
+/** Runs one seed to its end or its first violation. `broken`: replication rules switched off. `pace`: drawn if left out. */
 export async function runSeed(
   seed: number,
   stack: StackName,
   broken: Partial<ReplicationRules> = {},
+  pace?: PaceName,
 ): Promise<SeedResult> {
-  const run = new SeedRun(seed, stack, broken)
+  const run = new SeedRun(seed, stack, broken, pace)
   return run.result()
 }
 
@@ -61,10 +61,11 @@ class SeedRun {
   readonly #faults: Faults
   readonly #names: readonly string[]
   readonly #faultsMs: number
+  readonly #pace: Pace
   readonly #settings: string
   #healMs = 0
 
-  constructor(seed: number, stack: StackName, broken: Partial<ReplicationRules>) {
+  constructor(seed: number, stack: StackName, broken: Partial<ReplicationRules>, wanted: PaceName | undefined) {
     this.#seed = seed
     const cluster: SimCluster<SimNode> = new SimCluster<SimNode>({
       seed,
@@ -74,17 +75,11 @@ class SeedRun {
     const random = cluster.sim.random.fork('run')
     this.#world = world
     this.#names = ['a', 'b', 'c', 'd', 'e'].slice(0, random.between(3, 5))
-    this.#faultsMs = random.between(8_000, 25_000)
-    const replica: ReplicaOptionsInput = {
-      tickMs: 100,
-      ringBytes: random.pick([1_000, 4_000, 20_000, 1_000_000]),
-      touchFlushMs: 500,
-      granularityMinMs: random.pick([300, 1_000]),
-      chunkBytes: random.pick([500, 4_000, 65_536]),
-      tombstonesMax: random.pick([20, 100_000, 100_000]),
-      rules: broken,
-    }
-    this.#settings = JSON.stringify({ ...replica, members: this.#names.length })
+    const pace = drawPace(random, wanted)
+    this.#pace = pace
+    this.#faultsMs = random.between(...pace.faultsMs)
+    const replica = { ...pace.replica, rules: broken }
+    this.#settings = JSON.stringify({ pace: pace.name, members: this.#names.length, ...replica })
     this.#checkers = [
       convergence(),
       ackedLoss(),
@@ -94,14 +89,16 @@ class SeedRun {
       causality(),
       honestEvidence(),
       monotonicReads(),
-      expiryInUse(),
+      expiryInUse(pace),
       expiryHappens(),
       membership(),
       bounded(replica),
     ]
-    this.#faults = new Faults(world, cluster.sim.random.fork('faults'), this.#names)
+    this.#faults = new Faults(world, cluster.sim.random.fork('faults'), this.#names, pace)
     const setup: NodeSetup = {
       replica,
+      pace,
+      now: () => cluster.sim.now,
       messages: this.#faults.messages,
       random: cluster.sim.random.fork('messages'),
       mark: (name, times) => cluster.sim.mark(name, times),
@@ -166,7 +163,7 @@ class SeedRun {
       within: 30_000,
       what: 'everybody is ready',
     })
-    const workload = new Workload(world, sim.random.fork('workload'), this.#checkers)
+    const workload = new Workload(world, sim.random.fork('workload'), this.#checkers, this.#pace)
     this.#sample()
     await sim.run(1_000)
     this.#faults.start()
@@ -204,7 +201,7 @@ class SeedRun {
   }
 
   #sample(): void {
-    this.#world.cluster.sim.schedule(SAMPLE_MS, 'sample', '', () => {
+    this.#world.cluster.sim.schedule(this.#pace.sampleMs, 'sample', '', () => {
       for (const checker of this.#checkers) checker.sample?.(this.#world)
       this.#sample()
     })

@@ -4,6 +4,7 @@ import type { RecordChange } from '../../lib/replication/replica-contract.js'
 import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
 import type { Launch } from '../../lib/testing/sim-cluster.js'
 import type { SimRandom } from '../../lib/testing/sim-random.js'
+import type { Pace } from './pace.js'
 
 /** One member's stack as the campaign and its checkers see it. */
 export interface SimNode {
@@ -12,16 +13,21 @@ export interface SimNode {
   readonly replica: Replica
   /** The others it believes in. */
   readonly view: readonly MemberId[]
+  /** Virtual time at which it began to believe in another; undefined: it does not. */
+  presentSinceMs(id: MemberId): number | undefined
 }
 
 /** What every node of a run is built with. */
 export interface NodeSetup {
   readonly replica: ReplicaOptionsInput
+  readonly pace: Pick<Pace, 'heartbeatMs' | 'skewMaxMs'>
   /** Probabilities of faults on the way of a message. */
   readonly messages: MessageFaults
   readonly changed: (node: SimNode, change: RecordChange) => void
   readonly mark: (name: string, times?: number) => void
   readonly random: SimRandom
+  /** Virtual time. */
+  readonly now: () => number
 }
 
 /** Faults between topic and network. */

@@ -3,6 +3,7 @@ import type { RecordChange, RecordKey } from '../../lib/replication/replica-cont
 import { SimCluster } from '../../lib/testing/sim-cluster.js'
 import { SimRandom } from '../../lib/testing/sim-random.js'
 import { channelStack } from './channel-stack.js'
+import { killMutant, RULES, type RuleName } from './mutants.js'
 import { runSeed } from './run-seed.js'
 import type { SimNode } from './sim-node.js'
 
@@ -12,6 +13,30 @@ for (const seed of SEEDS) {
   test(`seed ${seed} keeps every invariant under its faults`, async t => {
     const { violation } = await runSeed(seed, 'channel')
     t.is(violation, undefined, `replay: npm run sim -- --seed ${seed} --seeds 1`)
+  })
+}
+
+/** Where each broken rule is known to show; later changes may shift it, so the seeds after it are tried as well. */
+const KILLERS: { readonly [rule in RuleName]: number } = {
+  claimV0Last: 1,
+  checkDeps: 1,
+  ruleR: 13,
+  keepTombstoneUntilSeen: 13,
+  digestRanges: 1,
+  markRecordDots: 65,
+  checkBeforeExpire: 4,
+  inheritAbsent: 48,
+  expiredTombstoneNeedsAgreement: 10,
+  renewAsDelta: 10,
+  absorbingInvalidate: 1,
+  ackAfterMerge: 1,
+}
+const KILL_BUDGET = 80
+
+for (const rule of RULES) {
+  test(`a replica that breaks the rule ${rule} is caught`, async t => {
+    const { killedBy } = await killMutant(rule, 'replica', KILLERS[rule], KILL_BUDGET)
+    t.not(killedBy, undefined, `npm run sim -- --mutants --rule ${rule}`)
   })
 }
 
@@ -108,6 +133,8 @@ function simCluster(): SimCluster<SimNode> {
   const stack = channelStack()
   const setup = {
     replica: {},
+    pace: { heartbeatMs: 250, skewMaxMs: 0 },
+    now: () => 0,
     messages: { drop: 0, duplicate: 0, delay: 0, fullQueue: 0 },
     changed: (_node: SimNode, _change: RecordChange) => {},
     mark: () => {},

@@ -2,11 +2,14 @@ import type { SendReceipt } from '../../lib/channel/topic.js'
 import { MAX_INACTIVE, type RecordKey, type WriteOptions } from '../../lib/replication/replica-contract.js'
 import type { SimRandom } from '../../lib/testing/sim-random.js'
 import { CAUSE } from './checkers/causality.js'
+import type { Pace } from './pace.js'
 import type { SimNode } from './sim-node.js'
 import { type Checker, dotName, type IssuedWrite, type World } from './world.js'
 
 const RECORDS_MAX = 60
-const USE_EVERY_MS = 400
+const SHORT_LIFE_MAX_MS = 100
+/** Records in use to the end, of members that live. */
+const PINS_MAX = 12
 
 /** Users of the members: they create, write, read and write on, remove, log out, stay away, and some stay to the end. */
 export class Workload {
@@ -14,13 +17,17 @@ export class Workload {
   readonly #random: SimRandom
   readonly #checkers: readonly Checker[]
   readonly #everyMs: number
+  readonly #pace: Pace
+  /** Records that are used once more and then left alone. */
+  readonly #left = new Set<RecordKey>()
   #running = true
 
-  constructor(world: World, random: SimRandom, checkers: readonly Checker[]) {
+  constructor(world: World, random: SimRandom, checkers: readonly Checker[], pace: Pace) {
+    this.#pace = pace
     this.#world = world
     this.#random = random
     this.#checkers = checkers
-    this.#everyMs = random.between(5, 60)
+    this.#everyMs = random.chance(0.7) ? random.between(5, 60) : random.between(60, 300)
     this.#operate()
     this.#use()
   }
@@ -41,9 +48,13 @@ export class Workload {
   }
 
   #use(): void {
-    this.#world.cluster.sim.schedule(USE_EVERY_MS, 'use', '', () => {
+    this.#world.cluster.sim.schedule(this.#pace.useEveryMs, 'use', '', () => {
       for (const node of this.#active()) {
-        for (const [key, id] of this.#world.pins) if (id === node.id && node.replica.has(key)) node.replica.touch(key)
+        for (const [key, id] of this.#world.pins) {
+          if (id !== node.id || !node.replica.has(key)) continue
+          node.replica.touch(key)
+          this.#world.usedAtMs.set(key, this.#world.now)
+        }
       }
       this.#use()
     })
@@ -58,7 +69,7 @@ export class Workload {
   #operation(node: SimNode): void {
     const { replica } = node
     const random = this.#random
-    const keys = [...replica.keys()]
+    const keys = [...replica.keys()].filter(key => !this.#left.has(key))
     const roll = random.fraction()
     if (keys.length === 0 || (roll < 0.18 && keys.length < RECORDS_MAX)) return this.#create(node)
     const key = random.pick(keys)
@@ -77,13 +88,44 @@ export class Workload {
       ['b', this.#value()],
     ])
     const expires = random.chance(0.8)
-    const seconds = random.between(3, 6)
+    const seconds = random.between(...this.#pace.maxInactiveMs) / 1_000
     if (expires) writes.set(MAX_INACTIVE, Buffer.from(String(seconds)))
     const names = [...writes.keys()]
     const issued = this.#issue(node, names, 'create', false, send => node.replica.create(writes, send))
     if (issued === undefined) return
     if (expires) this.#world.maxInactiveMs.set(issued.key, 1_000 * seconds)
-    if (expires && random.chance(0.2)) this.#world.pins.set(issued.key, node.id)
+    if (random.chance(0.15)) return this.#end(issued.key, node)
+    if (!expires) return
+    const roll = random.fraction()
+    if (roll < 0.35) this.#pin(issued.key, node)
+    else if (roll < 0.65) this.#leave(issued.key, seconds * 1_000)
+  }
+
+  /** Logged out as soon as logged in: others may hear of the end first. */
+  #end(key: RecordKey, node: SimNode): void {
+    this.#world.cluster.sim.schedule(this.#random.between(0, SHORT_LIFE_MAX_MS), 'use', '', () => {
+      const running = this.#world.lifeOf(node)
+      if (this.#running && running.node === node && running.state === 'running') this.#invalidate(node, key)
+    })
+  }
+
+  #pin(key: RecordKey, user: SimNode): void {
+    const { pins } = this.#world
+    if ([...pins.values()].filter(id => this.#world.isLive(id)).length < PINS_MAX) pins.set(key, user.id)
+  }
+
+  /** Read once more somewhere, and then no more: whether it expires too early hangs on that one use. */
+  #leave(key: RecordKey, maxInactiveMs: number): void {
+    const random = this.#random
+    this.#left.add(key)
+    this.#world.cluster.sim.schedule(random.between(0, maxInactiveMs), 'use', '', () => {
+      const holders = this.#active().filter(({ replica }) => replica.has(key))
+      if (!this.#running || holders.length === 0) return
+      const reader = random.pick(holders)
+      this.#world.count('late use')
+      reader.replica.touch(key)
+      if (random.chance(0.2)) this.#pin(key, reader)
+    })
   }
 
   #write(node: SimNode, key: RecordKey): void {
@@ -100,7 +142,7 @@ export class Workload {
   }
 
   #invalidate(node: SimNode, key: RecordKey): void {
-    if (this.#world.pins.has(key)) return
+    if (this.#world.pins.has(key) || !node.replica.has(key)) return
     this.#world.invalidated.add(key)
     this.#issue(node, [], 'invalidate', true, send => node.replica.invalidate(key, send))
   }

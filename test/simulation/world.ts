@@ -1,6 +1,6 @@
 import type { SendReceipt } from '../../lib/channel/topic.js'
 import type { MemberId } from '../../lib/membership/member.js'
-import type { IssuedDelta, RecordChange, RecordKey } from '../../lib/replication/replica-contract.js'
+import type { Dot, IssuedDelta, RecordChange, RecordKey } from '../../lib/replication/replica-contract.js'
 import type { SimCluster, SimMember } from '../../lib/testing/sim-cluster.js'
 import type { SimNode } from './sim-node.js'
 
@@ -31,16 +31,25 @@ export class World {
   readonly writes: Map<string, IssuedWrite> = new Map()
   readonly names: Map<RecordKey, Set<string>> = new Map()
   readonly invalidated: Set<RecordKey> = new Set()
+  /** The deltas that invalidated a record. */
+  readonly ends: Map<RecordKey, Dot[]> = new Map()
   readonly expired: Set<RecordKey> = new Set()
   readonly acked: AckedWrite[] = []
   /** Records in use to the very end, and the life that uses each. */
   readonly pins: Map<RecordKey, MemberId> = new Map()
+  /** When the user of a record in use last used it. */
+  readonly usedAtMs: Map<RecordKey, number> = new Map()
   /** Milliseconds of idleness after which a record expires; absent: never. */
   readonly maxInactiveMs: Map<RecordKey, number> = new Map()
   readonly operations: Map<string, number> = new Map()
   /** All nodes ever launched; a dead one stays as it was. */
   readonly nodes: SimNode[] = []
-  lastDisturbanceMs = 0
+  /** The longest a message may take that is not lost. */
+  delayMaxMs = 0
+  /** When a member last went on after a pause, by name. */
+  readonly resumedAtMs: Map<string, number> = new Map()
+  /** When a fault last began or ended at a member, by name. */
+  readonly #disturbedAtMs = new Map<string, number>()
 
   constructor(cluster: SimCluster<SimNode>) {
     this.cluster = cluster
@@ -48,6 +57,11 @@ export class World {
 
   get now(): number {
     return this.cluster.sim.now
+  }
+
+  /** An expired record that gave way where there was no room left: it is gone for good even if it was in use elsewhere. */
+  mayBeForgotten(key: RecordKey): boolean {
+    return this.expired.has(key) && this.nodes.some(({ replica }) => replica.stats().expiriesOverflowed > 0)
   }
 
   /** The members that live, paused ones included. */
@@ -71,13 +85,30 @@ export class World {
     this.cluster.sim.mark(name, times)
   }
 
-  disturbed(): void {
-    this.lastDisturbanceMs = this.now
+  disturbed(names: readonly string[]): void {
+    for (const name of names) this.#disturbedAtMs.set(name, this.now)
+  }
+
+  /** Whether two members have had an undisturbed connection for so long. */
+  connected(one: SimNode, other: SimNode, forMs: number): boolean {
+    const { cluster, now } = this
+    for (const [from, to] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      if (cluster.member(from.name).state !== 'running') return false
+      if (now - (this.#disturbedAtMs.get(from.name) ?? 0) < forMs) return false
+      if (cluster.network.link(cluster.host(from.name).address, cluster.host(to.name).address).cut) return false
+      const sinceMs = from.presentSinceMs(to.id)
+      if (sinceMs === undefined || now - sinceMs < forMs) return false
+    }
+    return true
   }
 
   issued(delta: IssuedDelta, names: readonly string[], invalidates: boolean): IssuedWrite {
     const write = { ...delta, names, invalidates }
     this.writes.set(dotName(delta.dot.origin, delta.dot.seq), write)
+    if (invalidates) this.ends.set(delta.key, [...(this.ends.get(delta.key) ?? []), delta.dot])
     let known = this.names.get(delta.key)
     if (known === undefined) this.names.set(delta.key, (known = new Set()))
     for (const name of names) known.add(name)

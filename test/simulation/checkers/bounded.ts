@@ -1,10 +1,7 @@
 import { type ReplicaOptionsInput, resolveReplicaOptions } from '../../../lib/replication/replica-options.js'
 import { type Checker, Violation } from '../world.js'
 
-/** The collector keeps the bound at its ticks; so many may come in between. */
-const BETWEEN_TICKS = 64
-
-/** Invariant 13: every accounted pool keeps its limit; when idle, what is only under way is empty. */
+/** Invariant 13: every accounted pool keeps its limit exactly; when idle, what is only under way is empty. */
 export function bounded(input: ReplicaOptionsInput): Checker {
   const options = resolveReplicaOptions(input)
   return {
@@ -13,7 +10,7 @@ export function bounded(input: ReplicaOptionsInput): Checker {
       for (const { name, replica } of world.live) {
         const { fetching, tombstones, ringBytes } = replica.stats()
         if (fetching > options.fetchesMax) throw new Violation('13 bounded', `${name} fetches ${fetching} records`)
-        if (tombstones > options.tombstonesMax + BETWEEN_TICKS)
+        if (tombstones > options.tombstonesMax)
           throw new Violation('13 bounded', `${name} keeps ${tombstones} tombstones`)
         if (ringBytes > options.ringBytes)
           throw new Violation('13 bounded', `${name} keeps ${ringBytes} bytes of deltas`)

@@ -1,23 +1,34 @@
+import { resolveReplicaOptions } from '../../../lib/replication/replica-options.js'
+import type { Pace } from '../pace.js'
 import { type Checker, Violation } from '../world.js'
 
-/** A use must be so old for the asked member to have known of it, whatever was lost and repeated. */
-const KNOWN_AFTER_MS = 2_500
-const MARGIN_MS = 600
-const SETTLED_MS = 4_000
-
-/** Invariant 9: what a reachable ready holder uses does not expire, and what is used to the end is there. */
-export function expiryInUse(): Checker {
+/**
+ * Invariant 9: what a reachable ready holder uses does not expire, and what is used to the end is there.
+ *
+ * Who was asked knew of its own use when it answered, and an answer counts for four time-outs at most: a use older
+ * than that, and than the messages on their way, was known to whoever let the record expire.
+ */
+export function expiryInUse(pace: Pace): Checker {
+  const { checkTimeoutMs, tickMs } = resolveReplicaOptions(pace.replica)
   return {
     invariant: '9 expiry in use',
     changed(node, { kind, key, cause, reason }, world) {
       const maxInactiveMs = world.maxInactiveMs.get(key)
-      if (kind !== 'removed' || cause !== 'local' || reason !== 'expired' || maxInactiveMs === undefined) return
-      if (world.now - world.lastDisturbanceMs < SETTLED_MS) return
+      if (kind !== 'removed' || maxInactiveMs === undefined) return
+      const usedMs = world.now - (world.usedAtMs.get(key) ?? -Infinity)
+      const inUse = world.pins.get(key) === node.id && usedMs < maxInactiveMs - pace.marginMs
+      if (inUse && !world.mayBeForgotten(key))
+        throw new Violation('9 expiry in use', `${node.name} lost ${key}, which it used ${usedMs} ms ago`)
+      if (cause !== 'local' || reason !== 'expired') return
+      const knownAfterMs = 4 * checkTimeoutMs + 2 * tickMs + 2 * world.delayMaxMs
       for (const user of world.live) {
-        if (user === node || !user.replica.ready || !node.view.includes(user.id)) continue
+        if (user === node || !user.replica.ready || !world.connected(node, user, knownAfterMs + pace.marginMs)) continue
         const idleMs = user.replica.idleMs(key)
         const uses = user.replica.inspect(key)?.access.origin === user.id
-        if (uses && idleMs !== undefined && idleMs > KNOWN_AFTER_MS && idleMs < maxInactiveMs - MARGIN_MS) {
+        if (!uses || idleMs === undefined) continue
+        // A pause is nobody's idleness where it happened, and idleness to all others.
+        if (idleMs >= world.now - (world.resumedAtMs.get(user.name) ?? -Infinity)) continue
+        if (idleMs > knownAfterMs && idleMs < maxInactiveMs - pace.marginMs) {
           throw new Violation(
             '9 expiry in use',
             `${node.name} let ${key} expire, used by ${user.name} ${idleMs} ms ago`,
@@ -27,7 +38,7 @@ export function expiryInUse(): Checker {
     },
     idle(world) {
       for (const [key, id] of world.pins) {
-        if (!world.isLive(id) || world.invalidated.has(key)) continue
+        if (!world.isLive(id) || world.invalidated.has(key) || world.mayBeForgotten(key)) continue
         for (const { name, replica } of world.live) {
           if (!replica.has(key)) throw new Violation('9 expiry in use', `${name} lacks ${key}, in use to the end`)
         }

@@ -1,21 +1,26 @@
 import type { MemberId } from '../../../lib/membership/member.js'
 import type { RecordKey } from '../../../lib/replication/replica-contract.js'
-import { type Checker, Violation } from '../world.js'
+import type { SimNode } from '../sim-node.js'
+import { type Checker, Violation, type World } from '../world.js'
 
-/** Invariant 3: what a life has dropped as invalidated it never holds again, nor does anyone when quiet. */
+/** Invariant 3: what a life dropped as invalidated, or saw the end of, it never holds again; nor does anyone when quiet. */
 export function resurrection(): Checker {
   const dropped = new Map<RecordKey, Set<MemberId>>()
   return {
     invariant: '3 resurrection',
     changed(node, change, world) {
+      const { key } = change
       if (change.kind === 'removed') {
-        if (change.reason !== 'invalidated' || !world.invalidated.has(change.key)) return
-        const lives = dropped.get(change.key)
-        if (lives === undefined) dropped.set(change.key, new Set([node.id]))
+        if (change.reason !== 'invalidated' || !world.invalidated.has(key)) return
+        const lives = dropped.get(key)
+        if (lives === undefined) dropped.set(key, new Set([node.id]))
         else lives.add(node.id)
-      } else if (dropped.get(change.key)?.has(node.id) === true) {
-        throw new Violation('3 resurrection', `${node.name} holds ${change.key} again`)
-      }
+      } else if (dropped.get(key)?.has(node.id) === true) {
+        throw new Violation('3 resurrection', `${node.name} holds ${key} again`)
+      } else notAfterItsEnd(node, key, world)
+    },
+    sample(world) {
+      for (const key of world.ends.keys()) for (const node of world.live) notAfterItsEnd(node, key, world)
     },
     quiet(world) {
       for (const [key, lives] of dropped) {
@@ -26,4 +31,10 @@ export function resurrection(): Checker {
       }
     },
   }
+}
+
+function notAfterItsEnd({ name, replica }: SimNode, key: RecordKey, world: World): void {
+  if (!replica.has(key)) return
+  for (const { origin, seq } of world.ends.get(key) ?? [])
+    if (replica.seen(origin, seq)) throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
 }

@@ -24,29 +24,33 @@ const record = {
   ] as [string, number][],
   access,
   ageMs: 1_234,
+  limit: { wallMs: 1_700_000_000_001, counter: 2, origin: A },
 }
 const writes = new Map([
   ['x', Uint8Array.of(9)],
   ['y', undefined],
   ['empty', new Uint8Array()],
 ])
-const tombstone = { dot: { origin: B, seq: 9 }, limit: access }
+const dot = { origin: B, seq: 9 }
 const digest = [
   { origin: A, base: 4, ranges: [[6, 8]] as [number, number][] },
   { origin: B, base: 1, ranges: [] },
 ]
-const absent = [{ id: B, name: 'node2' }]
+const members = [
+  { id: B, name: 'node2', awayMs: 0, gone: false },
+  { id: A, name: 'node3', awayMs: 1_500, gone: true },
+]
 
 const SAMPLES: readonly ReplicationMessage[] = [
   { kind: 'delta', delta: { kind: 'write', key: `${B}#3`, stamp, deps: [[B, 3]], writes } },
   { kind: 'fetch', key: `${A}#3` },
   { kind: 'record', record },
-  { kind: 'tombstone', key: `${A}#3`, tombstone },
+  { kind: 'tombstone', key: `${A}#3`, dot },
   { kind: 'touches', entries: [{ key: `${A}#3`, access, ageMs: 12 }] },
   { kind: 'check', round: 3, entries: [{ key: `${A}#3`, access }] },
   { kind: 'checked', round: 3, later: [{ key: `${A}#3`, access, ageMs: 12 }] },
   { kind: 'askDigest' },
-  { kind: 'digest', digest, absent, ready: true },
+  { kind: 'digest', digest, members, ready: true },
   {
     kind: 'pull',
     missing: [
@@ -66,7 +70,7 @@ const SAMPLES: readonly ReplicationMessage[] = [
     kind: 'reconcileHeader',
     id: 1,
     digest,
-    absent,
+    members,
     buried: [0, 9, 1023],
     hashes: Array.from({ length: BUCKETS }, (_, i) => ({ high: i * 4_000_000, low: i })),
   },
@@ -87,7 +91,7 @@ const SAMPLES: readonly ReplicationMessage[] = [
         after: `${A}#1`,
         upTo: undefined,
         keys: [record.key],
-        tombstones: [[`${A}#4`, tombstone]],
+        tombstones: [[`${A}#4`, dot]],
         records: [record],
       },
     ],

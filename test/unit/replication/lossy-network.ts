@@ -213,6 +213,7 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     if (!node.paused) {
       for (const other of nodes) if (other !== node) membership(node, other)
       node.replica.tick()
+      if (node.replica.stats().divergences > 0) fail(`equal seen-sets, different records at ${node.index}`)
       for (const [key, { origin, seq }] of burials) {
         if (node.replica.has(key) && node.replica.seen(origin, seq)) fail(`${key} outlived its end at ${node.index}`)
       }

@@ -2,8 +2,9 @@ import test from 'ava'
 import fc from 'fast-check'
 import { canonicalRecord } from '../../../lib/replication/canonical.js'
 import type { AttributeState, RecordSnapshot } from '../../../lib/replication/delta.js'
-import { attributeMix, presenceMix, xor } from '../../../lib/replication/mix.js'
+import { attributeMix, limitMix, presenceMix, xor } from '../../../lib/replication/mix.js'
 import { CONTEXT_MAX, ReplicaRecord } from '../../../lib/replication/record.js'
+import { NEVER } from '../../../lib/replication/stamp.js'
 
 const KEY = 'a#1'
 const origin = fc.constantFrom('a', 'b', 'c')
@@ -19,6 +20,10 @@ const snapshot = fc
     attributes: fc.array(attribute, { maxLength: 6 }),
     context: fc.array(fc.tuple(origin, fc.integer({ min: 1, max: 9 })), { maxLength: 3 }),
     access: fc.record({ wallMs: fc.nat(5), counter: fc.nat(2), origin }),
+    limit: fc.oneof(
+      fc.constant(NEVER),
+      fc.record({ wallMs: fc.integer({ min: 1, max: 5 }), counter: fc.nat(2), origin }),
+    ),
   })
   .map((parts): RecordSnapshot => ({ key: KEY, ageMs: 0, ...parts }))
 
@@ -31,9 +36,10 @@ function joined(...snapshots: RecordSnapshot[]): string {
     hash = xor(hash, attributeMix(KEY, name, stamp))
     bytes += name.length + (value?.length ?? 0)
   }
+  hash = xor(hash, limitMix(KEY, record.limit))
   const context = [...record.context].sort()
   const upkeep = JSON.stringify(hash) === JSON.stringify(record.hash) && bytes === record.bytes
-  return `${canonicalRecord(record)} ${JSON.stringify([context, record.access, record.hash, upkeep])}`
+  return `${canonicalRecord(record)} ${JSON.stringify([context, record.access, record.limit, record.hash, upkeep])}`
 }
 
 function snapshotOf(...snapshots: RecordSnapshot[]): RecordSnapshot {
@@ -74,7 +80,8 @@ test('a removed attribute stays as a stamp and beats an older value', t => {
 test('the context forgets the oldest of more than 64 lives', t => {
   const record = new ReplicaRecord(KEY, 0, 0)
   const context = Array.from({ length: CONTEXT_MAX + 1 }, (_, i): [string, number] => [`m${i}`, 1])
-  record.join({ key: KEY, attributes: [], context, access: { wallMs: 1, counter: 0, origin: 'a' }, ageMs: 0 }, 0)
+  const access = { wallMs: 1, counter: 0, origin: 'a' }
+  record.join({ key: KEY, attributes: [], context, access, ageMs: 0, limit: NEVER }, 0)
   t.is(record.context.size, CONTEXT_MAX)
   t.false(record.context.has('m0'))
 })

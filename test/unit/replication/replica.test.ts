@@ -1,11 +1,12 @@
 import test from 'ava'
 import { MessageTooLargeError } from '../../../lib/errors.js'
+import type { MemberId } from '../../../lib/membership/member.js'
 import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE, type RecordChange } from '../../../lib/replication/replica-contract.js'
 import type { ReplicaOptionsInput } from '../../../lib/replication/replica-options.js'
-import { compareStamps } from '../../../lib/replication/stamp.js'
+import { type AccessStamp, compareStamps } from '../../../lib/replication/stamp.js'
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 
@@ -337,29 +338,102 @@ for (const skewMs of [-20_000, 20_000]) {
   })
 }
 
-test('what expired here and is unknown to the donor, who had seen it created, is not brought back by a later use', t => {
+/** `a` and `b` with one record that may expire, cut from each other. */
+function apart(): { bench: Bench; a: Replica; b: Replica; key: string; limit: AccessStamp } {
   const { bench, a, b } = pair({ ringBytes: 0 })
   const { key } = a.create(new Map([['x', bytes('1')]]))
   bench.flush()
-  const { access } = b.inspect(key)!
+  const { wallMs, counter, origin } = b.inspect(key)!.access
   a.memberDisappeared({ id: b.id })
   b.memberDisappeared({ id: a.id })
   bench.filter = () => false
   bench.now += 50
+  return { bench, a, b, key, limit: { wallMs, counter, origin } }
+}
+
+function expire(replica: Replica, from: MemberId, key: string, limit: AccessStamp): void {
+  const stamp = { ...replica.stamp(key, 'x')!, origin: '3'.repeat(32), seq: 1 }
+  replica.receive({ kind: 'delta', delta: { kind: 'expire', key, stamp, deps: [], writes: new Map(), limit } }, from)
+}
+
+function together({ bench, a, b }: { bench: Bench; a: Replica; b: Replica }): void {
+  bench.filter = () => true
+  a.memberAdded({ id: b.id, name: b.id, host: '', port: 0 })
+  b.memberAdded({ id: a.id, name: a.id, host: '', port: 0 })
+  bench.run(2_000)
+}
+
+test('an expired record is out of sight and not gone while somebody is away, and a later use there shows it whole', t => {
+  const { bench, a, b, key, limit } = apart()
+  b.write(key, new Map([['only here', bytes('2')]]))
+  const { access } = b.inspect(key)!
+  a.write(key, new Map([['y', bytes('3')]]))
+  expire(b, a.id, key, { wallMs: access.wallMs, counter: access.counter, origin: access.origin })
+  t.true(limit.wallMs <= access.wallMs)
+  t.false(b.has(key))
+  t.is(b.size, 0)
+  t.is(b.write(key, new Map([['x', bytes('4')]])), undefined)
+  bench.run(5_000)
+  t.is(b.stats().expiredKept, 1)
+  bench.now += 5
+  a.write(key, new Map([['z', bytes('5')]]))
+  together({ bench, a, b })
+  for (const name of ['x', 'only here', 'y', 'z']) t.deepEqual(a.attribute(key, name), b.attribute(key, name), name)
+  t.deepEqual(a.attribute(key, 'only here'), bytes('2'))
+  t.deepEqual(a.digest(), b.digest())
+  t.is(b.stats().expiredKept, 0)
+})
+
+test('an expired record that all have agreed on is dropped everywhere', t => {
+  const { bench, a, b } = pair()
+  const { key } = a.create(
+    new Map([
+      ['x', bytes('1')],
+      [MAX_INACTIVE, bytes('1')],
+    ]),
+  )
+  bench.run(10_000)
+  for (const replica of [a, b]) {
+    t.false(replica.has(key))
+    t.is(replica.stats().expiredKept, 0)
+  }
+  t.deepEqual(a.digest(), b.digest())
+})
+
+test('what expired here and is unknown to the donor, who had seen it created, is not brought back by a later use', t => {
+  const { bench, a, b, key, limit } = apart()
   a.write(key, new Map([['x', bytes('2')]]))
   const used = bench.sent.findLast(message => message.kind === 'delta')!
   a.invalidate(key)
   bench.run(500)
   t.is(a.tombstones.size, 0)
-  const stamp = { ...b.stamp(key, 'x')!, origin: '3'.repeat(32), seq: 1 }
-  b.receive({ kind: 'delta', delta: { kind: 'expire', key, stamp, deps: [], writes: new Map(), limit: access } }, a.id)
-  t.deepEqual(b.tombstones.get(key)?.limit, access)
-  bench.filter = () => true
-  a.memberAdded({ id: b.id, name: b.id, host: '', port: 0 })
-  b.memberAdded({ id: a.id, name: a.id, host: '', port: 0 })
-  bench.run(2_000)
+  expire(b, a.id, key, limit)
+  t.is(b.stats().expiredKept, 1)
+  together({ bench, a, b })
   t.deepEqual(a.digest(), b.digest())
-  t.is(b.tombstones.get(key)?.limit, undefined)
+  t.is(b.stats().expiredKept, 0)
   t.is(b.receive(used, a.id), 'applied')
   t.false(b.has(key))
+})
+
+test('expired records stay within the bound of removals, and the oldest are dropped for good', t => {
+  const { bench, a, b } = pair({ tombstonesMax: 10 })
+  a.memberDisappeared({ id: b.id })
+  bench.filter = () => false
+  const keys = Array.from(
+    { length: 30 },
+    () =>
+      a.create(
+        new Map([
+          ['x', bytes('1')],
+          [MAX_INACTIVE, bytes('1')],
+        ]),
+      ).key,
+  )
+  bench.run(20_000)
+  t.is(a.size, 0)
+  const { expiredKept, tombstones, expiriesOverflowed } = a.stats()
+  t.is(expiredKept + tombstones, 10)
+  t.is(expiriesOverflowed, 20)
+  t.true(keys.every(key => !a.has(key)))
 })

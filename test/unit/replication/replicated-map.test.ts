@@ -43,7 +43,7 @@ class Group {
     for (const a of this.members) {
       for (const b of this.members) {
         if (a === b) continue
-        if (cut) a.listener.memberDisappeared?.(b.member)
+        if (cut) a.listener.memberDisappeared?.(b.member, 'dead')
         else a.listener.memberAdded?.(b.member)
       }
     }
@@ -205,7 +205,7 @@ test('a listener that throws reaches neither the merge nor the writer: it is tol
   t.is(b.stats().divergences, 0)
 })
 
-test('a remote value that does not decode is applied, told as listenerError and counted', t => {
+test('a remote value that does not decode: told, counted, passed over by reads, and put right by a write', t => {
   const group = new Group()
   const source = new ReplicaScope(group.join('a'))
   group.advance(1_300)
@@ -227,8 +227,29 @@ test('a remote value that does not decode is applied, told as listenerError and 
       ['value', encodeValue(7)],
     ]),
   )
-  t.true(map.has('bad'))
   t.deepEqual(values, [7])
+  t.is(errors.length, 1)
   t.true(errors[0] instanceof ProtocolError)
-  t.is(map.stats().listenerErrors, 1)
+  t.is(map.stats().undecodable, 1)
+  t.true(map.has('bad'))
+  t.is(map.size, 2)
+  t.is(map.get('bad'), undefined)
+  t.deepEqual([...map], [['good', 7]])
+  t.like(map.stats(), { undecodable: 3, listenerErrors: 0 })
+  map.set('bad', 'now good')
+  t.deepEqual(
+    [...map],
+    [
+      ['bad', 'now good'],
+      ['good', 7],
+    ],
+  )
+})
+
+test('undefined is a value like any other', t => {
+  const { a, b, events } = pair()
+  a.set('k', undefined)
+  t.true(b.has('k'))
+  t.deepEqual([...b], [['k', undefined]])
+  t.deepEqual(events, [['set', 'k', undefined, 'remote']])
 })

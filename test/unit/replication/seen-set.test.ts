@@ -67,16 +67,29 @@ test('is canonical: the order of adding does not show', t => {
   t.pass()
 })
 
-test('refuses a 65th range, takes what touches one, and unmarks nothing', t => {
+test('has room for what touches a range, beyond the limit for nothing else, and unmarks nothing', t => {
   const set = new SeenSet()
-  for (let i = 1; i <= SEEN_RANGES_MAX; i++) t.true(set.add('a', i * 2 + 1))
-  t.false(set.add('a', 1_000))
-  t.false(set.has('a', 1_000))
-  t.true(set.add('a', SEEN_RANGES_MAX * 2 + 2))
+  for (let i = 1; i <= 64; i++) t.true(set.add('a', i * 2 + 1))
+  t.true(set.fits('a', 1_000, 65))
+  t.false(set.fits('a', 1_000, 64))
+  for (const seq of [1, 2, 3, 4, 128, 129, 130]) t.true(set.fits('a', seq, 64), String(seq))
+  t.true(set.fits('b', 1_000, 64))
   t.true(set.add('a', 1))
   t.true(set.add('a', 2))
   t.is(set.base('a'), 3)
-  t.true(set.add('a', 1_000))
+  t.true(set.fits('a', 1_000, 64))
+})
+
+test('marks no more than the ranges a digest may have', t => {
+  const set = new SeenSet()
+  set.claim([
+    { origin: 'a', base: 0, ranges: Array.from({ length: SEEN_RANGES_MAX }, (_, i) => [2 * i + 2, 2 * i + 2]) },
+  ])
+  t.false(set.add('a', 1_000_000))
+  t.false(set.has('a', 1_000_000))
+  t.true(set.add('a', 2 * SEEN_RANGES_MAX + 1))
+  t.true(set.add('a', 1))
+  t.is(set.base('a'), 2)
 })
 
 test('a digest by prefixes hides what is behind a hole', t => {

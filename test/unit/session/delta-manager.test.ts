@@ -1,4 +1,5 @@
 import test from 'ava'
+import { MessageTooLargeError } from '../../../lib/errors.js'
 import type { DeltaManager } from '../../../lib/session/delta-manager.js'
 import { DeltaManager as Manager } from '../../../lib/session/delta-manager.js'
 import type { SessionEvents } from '../../../lib/session/session-manager.js'
@@ -261,4 +262,17 @@ test('options out of range are refused by name', t => {
   ] as const) {
     t.throws(() => oneManager({ [option]: value }), { code: 'INVALID_OPTION', message: new RegExp(option) })
   }
+})
+
+test('what is too large to be stored is thrown by commit, and is no discarded write', t => {
+  const { sessions, store } = oneManager()
+  const session = sessions.create()
+  const told = listen(sessions)
+  store.write = () => {
+    throw new MessageTooLargeError('attribute', 2, 1)
+  }
+  session.set('photo', 'x')
+  t.throws(() => sessions.commit(session), { instanceOf: MessageTooLargeError })
+  t.is(sessions.stats().discarded, 0)
+  t.deepEqual(told, [])
 })

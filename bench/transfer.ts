@@ -1,0 +1,158 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  type Bench,
+  type BenchOptions,
+  type BenchResult,
+  find,
+  medianRows,
+  percentile,
+  type Row,
+  ratio,
+  type Target,
+} from './bench.js'
+import { type LoopbackGroup, loopbackGroup } from './loopback.js'
+import type { SessionShape } from './sessions.js'
+import type { TransferOrders } from './transfer-member.js'
+import { Worker } from './worker.js'
+
+const SHAPES: readonly SessionShape[] = [
+  { sessions: 10_000, bytes: 1_024, attributes: 1 },
+  { sessions: 10_000, bytes: 1_024, attributes: 10 },
+  { sessions: 100_000, bytes: 1_024, attributes: 1 },
+  { sessions: 1_000, bytes: 65_536, attributes: 1 },
+]
+const QUICK_SHAPES: readonly SessionShape[] = [{ sessions: 500, bytes: 1_024, attributes: 10 }]
+const LIVE_PER_SECOND = 2_000
+const LIVE_SESSIONS = 100
+const BEFORE_MS = 2_000
+/** A bare socket is over before it has begun with less. */
+const BARE_BYTES = 268_435_456
+const MIB = 1_048_576
+
+type Member = Worker<TransferOrders>
+type Cpu = [holder: number, writer: number, newcomer: number]
+
+/** How fast a newcomer gets the sessions, and what the others notice of it. */
+export const transfer: Bench = {
+  name: 'transfer',
+  title: 'State transfer to a newcomer while 2,000 deltas/s go on',
+  describe:
+    'Two members hold the sessions, one of them writes 2,000 acknowledged deltas a second to 100 of them, and a third ' +
+    'process joins. transfer: from the first piece of state read until ready; join: from the call of createCluster() ' +
+    'until it resolves. bare: one Node socket between the same two processes in 64 KiB writes, at least 256 MiB, the deltas going on. ' +
+    'MiB are those of the attribute values. CPU is that of the whole join, live deltas included. p99 before and during: the wait for an acknowledged live delta.',
+  measures: [
+    { key: 'mibPerSecond', title: 'transfer', unit: 'MiB/s', better: 'more' },
+    { key: 'perSecond', title: 'sessions', unit: '1/s', better: 'more' },
+    { key: 'bareMibPerSecond', title: 'bare socket', unit: 'MiB/s', better: 'more' },
+    { key: 'share', title: 'of bare', unit: 'x', better: 'more' },
+    { key: 'newcomerCpuUs', title: 'newcomer per session', unit: 'µs CPU', better: 'less' },
+    { key: 'holdersCpuUs', title: 'the others per session', unit: 'µs CPU', better: 'less' },
+    { key: 'transferMs', title: 'transfer', unit: 'ms', better: 'less' },
+    { key: 'joinMs', title: 'join', unit: 'ms', better: 'less' },
+    { key: 'wireRatio', title: 'read / values', unit: 'x', better: 'less' },
+    { key: 'beforeP99Ms', title: 'live p99 before', unit: 'ms', better: 'less' },
+    { key: 'duringP99Ms', title: 'live p99 during', unit: 'ms', better: 'less' },
+    { key: 'duringMaxMs', title: 'live max during', unit: 'ms', better: 'less' },
+  ],
+  charts: [
+    {
+      title: 'Sessions taken over per second',
+      kind: 'bars',
+      x: 'sessions',
+      series: ['bytes', 'attributes'],
+      y: 'perSecond',
+    },
+  ],
+  run,
+}
+
+async function run({ quick, passes, pick, progress }: BenchOptions): Promise<BenchResult> {
+  const sizes = pick('sessions')?.map(Number)
+  const shapes = (quick ? QUICK_SHAPES : SHAPES).filter(shape => sizes?.includes(shape.sessions) ?? true)
+  const all: Row[] = []
+  for (let pass = 0; pass < passes; pass++) {
+    for (const shape of shapes) {
+      progress(`transfer of ${shape.sessions} sessions of ${shape.bytes} B, pass ${pass + 1}`)
+      all.push(await measure(shape, quick ? 300 : BEFORE_MS, quick ? BARE_BYTES / 16 : BARE_BYTES))
+    }
+  }
+  const rows = medianRows(all)
+  return { rows, targets: targets(rows) }
+}
+
+async function measure(shape: SessionShape, beforeMs: number, bareBytes: number): Promise<Row> {
+  const group = loopbackGroup(3)
+  const workers = [0, 1, 2].map(() => new Worker<TransferOrders>('transfer-member.js'))
+  const [holder, writer, newcomer] = workers as [Member, Member, Member]
+  try {
+    await join(holder, 'holder', group)
+    await join(writer, 'writer', group)
+    const ids = await holder.ask('create', { shape, keep: LIVE_SESSIONS })
+    await newcomer.loaded
+    await writer.ask('write', { ids, perSecond: LIVE_PER_SECOND })
+    await delay(beforeMs)
+    const bareMibPerSecond = await bare(holder, newcomer, Math.max(bareBytes, shape.sessions * shape.bytes))
+    await delay(beforeMs / 2)
+    const cpuBefore = await Promise.all(workers.map(worker => worker.cpuMs()))
+    const { calledAt, pouringAt, readyAt, sessions, bytes } = await join(newcomer, 'newcomer', group)
+    const cpuAfter = await Promise.all(workers.map(worker => worker.cpuMs()))
+    const [holderMs, writerMs, newcomerMs] = cpuAfter.map((ms, index) => ms - (cpuBefore[index] as number)) as Cpu
+    await writer.ask('rest', undefined)
+    await delay(200)
+    if (sessions < shape.sessions) throw new Error(`${sessions} of ${shape.sessions} sessions came over`)
+    const before = await writer.ask('waits', { from: calledAt - beforeMs / 2, to: calledAt })
+    const during = await writer.ask('waits', { from: pouringAt, to: readyAt })
+    const transferMs = readyAt - pouringAt
+    const values = sessions * shape.bytes
+    const mibPerSecond = (values / MIB / transferMs) * 1_000
+    return {
+      labels: { ...shape },
+      values: {
+        mibPerSecond,
+        perSecond: (sessions / transferMs) * 1_000,
+        bareMibPerSecond,
+        share: ratio(mibPerSecond, bareMibPerSecond),
+        newcomerCpuUs: (newcomerMs * 1_000) / sessions,
+        holdersCpuUs: ((holderMs + writerMs) * 1_000) / sessions,
+        transferMs,
+        joinMs: readyAt - calledAt,
+        wireRatio: bytes / values,
+        beforeP99Ms: percentile(before.waits, 0.99),
+        duringP99Ms: percentile(during.waits, 0.99),
+        duringMaxMs: during.waits.at(-1) ?? null,
+      },
+      ...(during.short > 0 ? { note: `${during.short} live deltas not acknowledged` } : {}),
+    }
+  } finally {
+    await Promise.all(workers.map(worker => worker.stop()))
+  }
+}
+
+function join(member: Member, name: string, group: LoopbackGroup): ReturnType<TransferOrders['join']> {
+  return member.ask('join', { name, group })
+}
+
+/** MiB per second over a plain socket. */
+async function bare(from: Member, to: Member, bytes: number): Promise<number> {
+  const port = await to.ask('listen', { bytes })
+  const ended = to.ask('received', undefined)
+  const { startedAt } = await from.ask('send', { port, bytes })
+  return (bytes / MIB / ((await ended).endedAt - startedAt)) * 1_000
+}
+
+function targets(rows: readonly Row[]): Target[] {
+  return rows.flatMap(({ labels, values }): Target[] => {
+    const what = `${labels.sessions} sessions of ${labels.bytes} B in ${labels.attributes} attributes`
+    const slower = ratio(values.duringP99Ms ?? null, values.beforeP99Ms ?? null)
+    return [
+      {
+        what: `transfer against a bare socket, ${what}`,
+        wanted: { atLeast: labels.bytes === 65_536 ? 0.6 : 0.25 },
+        unit: 'x',
+        measured: find(rows, labels, 'share'),
+      },
+      { what: `p99 of live deltas during against before, ${what}`, wanted: { atMost: 2 }, unit: 'x', measured: slower },
+    ]
+  })
+}

@@ -1,0 +1,51 @@
+import { BUCKETS, bucketOf } from './bucket-index.js'
+import type { RecordKey } from './replica-contract.js'
+
+/** A map of record keys that also tells which of them fall into a bucket, oldest first. */
+export class BucketedMap<V> {
+  #values = new Map<RecordKey, V>()
+  #buckets: (Set<RecordKey> | undefined)[] = new Array(BUCKETS).fill(undefined)
+
+  get size(): number {
+    return this.#values.size
+  }
+
+  get(key: RecordKey): V | undefined {
+    return this.#values.get(key)
+  }
+
+  has(key: RecordKey): boolean {
+    return this.#values.has(key)
+  }
+
+  set(key: RecordKey, value: V): void {
+    this.#values.set(key, value)
+    const bucket = bucketOf(key)
+    const keys = this.#buckets[bucket]
+    if (keys === undefined) this.#buckets[bucket] = new Set([key])
+    else keys.add(key)
+  }
+
+  delete(key: RecordKey): boolean {
+    if (!this.#values.delete(key)) return false
+    this.#buckets[bucketOf(key)]?.delete(key)
+    return true
+  }
+
+  /** The key that has been here longest. */
+  oldest(): RecordKey | undefined {
+    for (const key of this.#values.keys()) return key
+    return undefined
+  }
+
+  entries(): IterableIterator<[RecordKey, V]> {
+    return this.#values.entries()
+  }
+
+  /** The keys in a bucket. */
+  keys(bucket: number): ReadonlySet<RecordKey> {
+    return this.#buckets[bucket] ?? NONE
+  }
+}
+
+const NONE: ReadonlySet<RecordKey> = new Set()
