@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import express, { type Express, type Request } from 'express'
 import session, { type Store } from 'express-session'
 import { TribelineStore } from '../lib/http/express.js'
-import { clusterSession, sessionOf } from '../lib/http/session-handler.js'
+import { FastifySessionStore, fastifySession } from '../lib/http/fastify.js'
+import { clusterSession } from '../lib/http/session-handler.js'
 import { type Cluster, createCluster } from '../lib/index.js'
 import { type LoopbackGroup, loopbackOptions } from './loopback.js'
 import { attributesOf } from './sessions.js'
@@ -74,8 +75,7 @@ async function expressApp(config: HttpServerConfig): Promise<Express> {
   const app = express()
   app.disable('x-powered-by')
   if (config.stack === 'middleware') {
-    const handle = clusterSession({ cluster: await join(config), secret: SECRET })
-    app.use((req, res, next) => handle(req, res, next))
+    app.use(clusterSession({ cluster: await join(config), secret: SECRET }))
   } else if (config.stack !== 'none') {
     const store = await storeOf(config)
     app.use(session({ secret: SECRET, resave: false, saveUninitialized: false, ...(store ? { store } : {}) }))
@@ -92,22 +92,17 @@ async function expressApp(config: HttpServerConfig): Promise<Express> {
 interface FastifyApp {
   readonly server: Server
   register(plugin: unknown, options?: object): Promise<unknown>
-  addHook(
-    name: 'onRequest',
-    hook: (req: { raw: IncomingMessage }, reply: { raw: ServerResponse }, done: (error?: unknown) => void) => void,
-  ): void
-  get(path: string, handler: (req: { raw: IncomingMessage; session?: Bag }) => Promise<unknown>): void
+  get(path: string, handler: (req: { session?: Bag }) => Promise<unknown>): void
   listen(options: { port: number; host: string }): Promise<unknown>
 }
 
 async function fastifyServer(config: HttpServerConfig): Promise<Server> {
   const app = (load('fastify') as (options?: object) => FastifyApp)()
   if (config.stack === 'middleware') {
-    const handle = clusterSession({ cluster: await join(config), secret: SECRET })
-    app.addHook('onRequest', (req, reply, done) => handle(req.raw, reply.raw, done))
+    await app.register(fastifySession, { cluster: await join(config), secret: SECRET })
   } else if (config.stack !== 'none') {
+    const store = config.stack === 'store' ? await mergingStore(app, config) : await storeOf(config)
     await app.register(load('@fastify/cookie'))
-    const store = await storeOf(config)
     const more = store ? { store } : {}
     await app.register(load('@fastify/session'), {
       secret: SECRET,
@@ -117,13 +112,17 @@ async function fastifyServer(config: HttpServerConfig): Promise<Server> {
       ...more,
     })
   }
-  const bagOf = (req: { raw: IncomingMessage; session?: Bag }): Bag | undefined =>
-    config.stack === 'middleware' ? sessionOf(req.raw) : req.session
   for (const path of ['/begin', '/read', '/write']) {
-    app.get(path, async req => answer(path, config.stack === 'none' ? undefined : bagOf(req)))
+    app.get(path, async req => answer(path, config.stack === 'none' ? undefined : req.session))
   }
   await app.listen({ port: 0, host: '127.0.0.1' })
   return app.server
+}
+
+async function mergingStore(app: FastifyApp, config: HttpServerConfig): Promise<FastifySessionStore> {
+  const store = new FastifySessionStore({ cluster: await join(config) })
+  await app.register(store.plugin)
+  return store
 }
 
 async function storeOf(config: HttpServerConfig): Promise<Store | undefined> {

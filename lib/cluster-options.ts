@@ -54,12 +54,17 @@ export interface ClusterOptions {
   readonly name?: string
   /** Only members of one group see each other. Default `tribeline`. */
   readonly group?: string
+  /** How members find each other and notice each other's end. Default: by multicast, as Tomcat does. */
   readonly membership?: Partial<MembershipOptions>
+  /** Where this member listens. Default: the host's first address, the first free port from 4000 on. */
   readonly receiver?: Partial<ReceiverOptions>
+  /** Connections and queues to the others. Default: one connection, 8 MiB and 2 s each. */
   readonly sender?: Partial<SenderOptions>
   /** Top first: `send` passes them in this order. Default `[dispatch(), tcpFailureDetector()]`, as in Tribes. */
   readonly interceptors?: readonly Interceptor[]
+  /** Times and bounds of the replicas under the sessions and under each map; the defaults suit most. */
   readonly replication?: ReplicaOptionsInput
+  /** Sessions' lifetime, and what a write waits for. Default: 1800 s; one other member has applied it, at most 1 s. */
   readonly sessions?: DeltaManagerOptions
   /** The outside world; tests give a simulated one. Default: this host's. */
   readonly runtime?: Runtime
@@ -86,15 +91,23 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
   if (interceptors !== undefined && !Array.isArray(interceptors)) {
     throw new InvalidOptionError('interceptors', 'a list of interceptors', interceptors)
   }
+  // Both remember for equally long who may come back, unless asked for otherwise.
+  const { forgetMemberAfterMs } = membership
+  const remembering =
+    replication === undefined || isBlock(replication) ? { forgetMemberAfterMs, ...replication } : replication
   return {
     channel: {
       ...channel,
       name: channel.name || defaultName,
       interceptors: interceptors ?? [dispatch(), tcpFailureDetector()],
     },
-    replication: resolveReplicaOptions(replication),
+    replication: resolveReplicaOptions(remembering),
     sessions: resolveDeltaManagerOptions(sessions),
   }
+}
+
+function isBlock(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isSeedList(value: unknown): boolean {

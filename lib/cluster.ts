@@ -16,6 +16,7 @@ const MAP_TOPIC_PREFIX = '~map:'
 
 /** What a Cluster tells. A member is told of once its own handshake succeeded, never on hearsay. */
 export interface ClusterEvents {
+  /** It can be sent to from now on. */
   memberAdded: [member: Member]
   /** `left`: it said goodbye; `dead`: it was verified and did not answer; `superseded`: its process was restarted. */
   memberDisappeared: [member: Member, reason: 'dead' | 'left' | 'superseded']
@@ -25,19 +26,26 @@ export interface ClusterEvents {
 
 /** Plain figures of one moment. */
 export interface ClusterStats {
+  /** This member's name. */
   readonly name: string
+  /** How many others are there. */
   readonly members: number
+  /** See `Channel.stats`. */
   readonly channel: Readonly<Record<string, unknown>>
+  /** See `SessionManager.stats`. */
   readonly sessions: SessionStats
+  /** The replica under the sessions; a map has its own figures. */
   readonly replication: ScopeStats
 }
 
 /**
- * This process as a member of its group: the sessions, maps and channel it shares with the others.
+ * This process as a member of its group: the sessions, maps and channel it shares with the others (Tomcat's
+ * SimpleTcpCluster, without a container around it).
  *
  * Ends with `leave()`, or `await using`.
  */
 export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost {
+  /** The group's messages; runs until `leave`, which also stops it: do not stop it yourself. */
   readonly channel: Channel
   readonly #runtime: Runtime
   readonly #options: ResolvedClusterOptions
@@ -97,16 +105,17 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
     return this.#scope
   }
 
-  /** Fulfilled once this member has everything the group had when it joined. */
+  /** Fulfilled once this member has every session the group had when it joined; after `createCluster` it is. */
   get ready(): Promise<void> {
     return this.#scope.ready
   }
 
   /**
-   * The replicated map of this name, opened at the first call. Await its `ready` before relying on what is not there.
+   * The replicated map of this name, opened at the first call, the same object at every later one, closed or not. Await
+   * its `ready` before relying on what is not there. The name must be the same on all members.
    *
    * @throws {InvalidOptionError} for a name that is no 1 to 64 letters, digits or `-_.:`
-   * @throws {InvalidStateError} after `leave`
+   * @throws {InvalidStateError} after `leave`, or when the channel has 1,024 topics
    */
   map<V>(name: string): ReplicatedMap<V> {
     if (!/^[\w.:-]{1,64}$/.test(name)) throw new InvalidOptionError('name', '1 to 64 letters, digits or -_.:', name)
@@ -119,6 +128,7 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
     return map as ReplicatedMap<V>
   }
 
+  /** A copy of the figures as they are now; counters start with the process and are this member's alone. */
   stats(): ClusterStats {
     return {
       name: this.name,

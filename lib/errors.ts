@@ -17,6 +17,7 @@ export class TribelineError extends Error {
 
 /** An option is unknown, out of range, or contradicts another. Thrown at once. */
 export class InvalidOptionError extends TribelineError {
+  /** Its full name, such as `membership.dropTime`. */
   readonly option: string
   constructor(option: string, expected: string, got: unknown) {
     super('INVALID_OPTION', `Option ${option} must be ${expected}; got ${describe(got)}`)
@@ -40,6 +41,7 @@ export class ListenError extends TribelineError {
 
 /** A send that was asked to fail did not reach its members; each is named with its reason. */
 export class SendError extends TribelineError {
+  /** As in the receipt; empty when nobody was there to send to. */
   readonly faultyMembers: readonly FaultyMember[]
   constructor(faultyMembers: readonly FaultyMember[]) {
     const list = faultyMembers.map(f => `${f.member.name} (${f.reason})`).join(', ')
@@ -50,12 +52,15 @@ export class SendError extends TribelineError {
 
 /** A message is larger than the limit allows; nothing was sent or changed. */
 export class MessageTooLargeError extends TribelineError {
-  constructor(what: string, bytes: number, limitBytes: number) {
-    super('MESSAGE_TOO_LARGE', `${what} has ${bytes} bytes; the limit is ${limitBytes}`)
+  constructor(what: string, size: number, limit: number, unit = 'bytes') {
+    super('MESSAGE_TOO_LARGE', `${what} has ${size} ${unit}; the limit is ${limit}`)
   }
 }
 
-/** Bytes from the network are not what the protocol allows. Never reaches the application: counted, then dropped. */
+/**
+ * Bytes are not what the protocol or the encoding of values allows. A message from the network is counted and dropped;
+ * the application meets this in `Session.get`, and in the event `listenerError` of a ReplicatedMap.
+ */
 export class ProtocolError extends TribelineError {
   constructor(reason: string) {
     super('PROTOCOL', reason)

@@ -36,9 +36,10 @@ export type { ClusterOptions } from './cluster-options.js'
 export * from './errors.js'
 export type { Member, MemberId } from './membership/member.js'
 export type { DisappearedReason, SuspicionVerdict, SuspicionWhy } from './membership/member-table-types.js'
-export type { ReplicaStats } from './replication/replica.js'
+export type { Dot } from './replication/replica-contract.js'
 export type { ReplicaOptions, ReplicaOptionsInput } from './replication/replica-options.js'
 export type { ReplicaCounters } from './replication/replica-state.js'
+export type { ReplicaStats } from './replication/replica-stats.js'
 export {
   type AckOptions,
   ReplicatedMap,

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { freePort, PORT_MAX, PORT_MIN } from './free-port.js'
 import type {
   BalancerCommand,
   BalancerMessage,
@@ -14,9 +15,6 @@ import type {
 
 const READY_WITHIN_MS = 20_000
 const EXIT_WITHIN_MS = 2_000
-/** Beside the ephemeral ports, so that two demos at once rarely try the same one. */
-const PORT_MIN = 20_000
-const PORT_MAX = 30_000
 
 /** One server process, as the main process knows it. */
 export interface NodeHandle {
@@ -51,7 +49,7 @@ export class Fleet extends EventEmitter<FleetEvents> {
   readonly nodes: readonly NodeHandle[]
   balancerPort = 0
   #balancer: ChildProcess | undefined
-  readonly #shared: Omit<NodeConfig, 'name'>
+  readonly #shared: Omit<NodeConfig, 'name' | 'httpPort'>
 
   constructor(names: readonly string[], ack: NodeConfig['ack']) {
     super()
@@ -96,14 +94,14 @@ export class Fleet extends EventEmitter<FleetEvents> {
   async start(name: string): Promise<StartFigures> {
     const node = this.node(name)
     if (node.state !== 'down') throw new Error(`${name} is ${node.state}`)
+    if (node.httpPort === 0) node.httpPort = await freePort()
     const forkedAt = Date.now()
-    const config: NodeConfig = { name, ...this.#shared }
+    const config: NodeConfig = { name, httpPort: node.httpPort, ...this.#shared }
     const child = fork(fileURLToPath(new URL('server.js', import.meta.url)), [JSON.stringify(config)])
     node.child = child
     node.state = 'starting'
     this.emit('changed')
     const ready = await this.#ready(node, child)
-    node.httpPort = ready.httpPort
     node.debugPort = ready.debugPort
     node.state = 'up'
     this.emit('changed')
@@ -121,6 +119,20 @@ export class Fleet extends EventEmitter<FleetEvents> {
     const killedAt = Date.now()
     node.child?.kill('SIGKILL')
     return killedAt
+  }
+
+  /** Lets a server answer its balancer's question with no, and serve on. */
+  drain(name: string): void {
+    this.node(name).child?.send({ type: 'drain' } satisfies NodeCommand, () => {})
+  }
+
+  /** Lets a server leave, and waits for its end. */
+  async leave(name: string): Promise<void> {
+    const { child } = this.node(name)
+    if (!child) return
+    const exit = once(child, 'exit')
+    child.send({ type: 'leave' } satisfies NodeCommand, () => {})
+    await exit
   }
 
   /** Stops a process in its tracks; `thaw` lets it go on. */

@@ -1,9 +1,7 @@
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ATTEMPTS_HEADER, type CartState, STEP_HEADER, STEPS_KEPT } from './protocol.js'
+import { ATTEMPTS_HEADER, type CartState, ROUTE_COOKIE, STEP_HEADER, STEPS_KEPT } from './protocol.js'
 
-const THINK_MIN_MS = 700
-const THINK_MAX_MS = 1_300
 const RAMP_MS = 2_000
 const CLIENT_TIMEOUT_MS = 10_000
 
@@ -18,10 +16,30 @@ export interface Client {
   lost: boolean
 }
 
+/** How the clients behave. */
+export interface LoadOptions {
+  /** Shortest and longest pause between an answer and the next request, in milliseconds. Default 700 and 1300. */
+  readonly thinkMs?: readonly [number, number]
+  /** The share of requests that only read, from 0 to 1. Default 0. */
+  readonly reads?: number
+  /** Whether the clients keep connections open from one request to the next. Default true. */
+  readonly keepAlive?: boolean
+  /** Whether the clients send the route cookie back, so that the balancer can be sticky. Default true. */
+  readonly sendsRoute?: boolean
+}
+
 /** What the clients saw. */
 export interface LoadFigures {
   requests: number
+  /** Requests that ended in an error; those at a node that was being killed are among them. */
   clientErrors: number
+  /** Those that were under way at a node when it was killed (see `doom`): writes, reads. */
+  doomedWriteErrors: number
+  doomedReadErrors: number
+  /** Requests that were under way at a killed node, whether they ended in an error or were repeated elsewhere. */
+  doomed: number
+  /** Reads whose answer lacked an acknowledged write. */
+  staleReads: number
   /** Sessions that a server did not know any more. */
   lostSessions: number
   /** Acknowledged writes that a later answer did not contain. */
@@ -30,20 +48,42 @@ export interface LoadFigures {
   longestDirectMs: number
 }
 
+/** One request under way. */
+interface Call {
+  /** Where its route cookie sends it. */
+  readonly route: string | undefined
+  doomed: boolean
+}
+
 /** A bounded load: every client writes, waits for the answer, thinks, and checks that nothing it was told is gone. */
 export class Load {
   readonly clients: readonly Client[]
-  readonly figures: LoadFigures = { requests: 0, clientErrors: 0, lostSessions: 0, lostWrites: 0, longestDirectMs: 0 }
+  readonly figures: LoadFigures = {
+    requests: 0,
+    clientErrors: 0,
+    doomedWriteErrors: 0,
+    doomedReadErrors: 0,
+    doomed: 0,
+    staleReads: 0,
+    lostSessions: 0,
+    lostWrites: 0,
+    longestDirectMs: 0,
+  }
   /** Why requests failed, and how often. */
   readonly reasons: Map<string, number> = new Map()
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 512 })
+  readonly #agent: Agent
   readonly #port: number
+  readonly #options: Required<LoadOptions>
+  readonly #underWay = new Set<Call>()
+  #doomedRoute: string | undefined
   #running = true
   #done: Promise<unknown> = Promise.resolve()
   #watch: { readonly dead: string; readonly since: number; resolve: (ms: number) => void } | undefined
 
-  constructor(port: number, sessions: number) {
+  constructor(port: number, sessions: number, options: LoadOptions = {}) {
     this.#port = port
+    this.#options = { thinkMs: [700, 1_300], reads: 0, keepAlive: true, sendsRoute: true, ...options }
+    this.#agent = new Agent({ keepAlive: this.#options.keepAlive, maxSockets: 512 })
     this.clients = Array.from({ length: sessions }, () => ({
       cookies: new Map(),
       acknowledged: [],
@@ -59,8 +99,8 @@ export class Load {
       this.clients.map(async (client, index) => {
         await delay((index / this.clients.length) * RAMP_MS)
         while (this.#running) {
-          await this.#write(client)
-          await delay(THINK_MIN_MS + Math.random() * (THINK_MAX_MS - THINK_MIN_MS))
+          await this.#turn(client)
+          await delay(this.#think())
         }
       }),
     )
@@ -90,18 +130,54 @@ export class Load {
     })
   }
 
-  async #write(client: Client): Promise<void> {
+  /** From now on, until `spare`, every request under way at `node` may end in an error without blame. */
+  doom(node: string): void {
+    this.#doomedRoute = node
+    for (const call of this.#underWay) this.#mark(call)
+  }
+
+  /** The node is dead: requests from now on must not fail. */
+  spare(): void {
+    this.#doomedRoute = undefined
+  }
+
+  /** Sends every client to this node from now on, as long as the balancer agrees. */
+  moveTo(node: string): void {
+    for (const client of this.clients) client.cookies.set(ROUTE_COOKIE, node)
+  }
+
+  #think(): number {
+    const [least, most] = this.#options.thinkMs
+    return least + Math.random() * (most - least)
+  }
+
+  #mark(call: Call): void {
+    if (call.doomed || call.route !== this.#doomedRoute) return
+    call.doomed = true
+    this.figures.doomed++
+  }
+
+  async #turn(client: Client): Promise<void> {
     const startedAt = Date.now()
+    const reads = client.acknowledged.length > 0 && Math.random() < this.#options.reads
+    const call: Call = { route: client.cookies.get(ROUTE_COOKIE), doomed: false }
     this.figures.requests++
+    this.#underWay.add(call)
+    if (this.#doomedRoute !== undefined) this.#mark(call)
     try {
-      const { state, attempts, newSession } = await this.#post(client)
+      const { state, attempts, newSession } = await this.#ask(client, reads)
       if (attempts === 1) this.figures.longestDirectMs = Math.max(this.figures.longestDirectMs, Date.now() - startedAt)
       this.#failedOver(client, state)
-      this.#check(client, state, newSession)
+      if (!reads) this.#check(client, state, newSession)
+      else if (missing(client.acknowledged, state).length > 0) this.figures.staleReads++
+      client.lastNode = state.node
     } catch (error) {
       this.figures.clientErrors++
+      if (call.doomed) this.figures[reads ? 'doomedReadErrors' : 'doomedWriteErrors']++
       const reason = error instanceof Error ? error.message : String(error)
       this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1)
+    } finally {
+      this.#underWay.delete(call)
     }
   }
 
@@ -114,7 +190,6 @@ export class Load {
     // Each missing write counts once.
     client.acknowledged = told.filter(step => state.steps.includes(step))
     client.step++
-    client.lastNode = state.node
   }
 
   #failedOver(client: Client, state: CartState): void {
@@ -124,21 +199,25 @@ export class Load {
     watch.resolve(Date.now() - watch.since)
   }
 
-  #post(client: Client): Promise<{ state: CartState; attempts: number; newSession: boolean }> {
+  #ask(client: Client, reads: boolean): Promise<{ state: CartState; attempts: number; newSession: boolean }> {
     return new Promise((resolve, reject) => {
-      const headers = { cookie: cookieHeader(client), [STEP_HEADER]: String(client.step), 'content-length': '0' }
+      const cookie = cookieHeader(client, this.#options.sendsRoute)
+      const headers = reads ? { cookie } : { cookie, [STEP_HEADER]: String(client.step), 'content-length': '0' }
       const options = {
         host: '127.0.0.1',
         port: this.#port,
-        path: '/write',
-        method: 'POST',
+        path: reads ? '/session' : '/write',
+        method: reads ? 'GET' : 'POST',
         agent: this.#agent,
         headers,
       }
       const req = request({ ...options, timeout: CLIENT_TIMEOUT_MS }, res => {
+        if (res.statusCode !== 200) {
+          res.resume()
+          return reject(new Error(`Status ${res.statusCode}`))
+        }
         readJson(res)
           .then(state => {
-            if (res.statusCode !== 200) throw new Error(`Status ${res.statusCode}`)
             const newSession = takeCookies(client, res)
             resolve({ state: state as CartState, attempts: Number(res.headers[ATTEMPTS_HEADER] ?? 1), newSession })
           })
@@ -162,8 +241,9 @@ export function sessionId(client: Client): string | undefined {
   return cookie === undefined ? undefined : /^s:(.*)\.[^.]*$/.exec(decodeURIComponent(cookie))?.[1]
 }
 
-function cookieHeader(client: Client): string {
-  return [...client.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+function cookieHeader(client: Client, sendsRoute: boolean): string {
+  const cookies = [...client.cookies].filter(([name]) => sendsRoute || name !== ROUTE_COOKIE)
+  return cookies.map(([name, value]) => `${name}=${value}`).join('; ')
 }
 
 /** Keeps the cookies of an answer; true if it names another session than before. */

@@ -4,6 +4,8 @@ export interface NodeConfig {
   readonly group: string
   readonly multicastPort: number
   readonly receiverPort: number
+  /** Where it serves HTTP; the same after a restart, for balancers whose servers are written in a file. */
+  readonly httpPort: number
   readonly ack: 'none' | 'received' | 'applied'
   readonly secret: string
 }
@@ -23,7 +25,6 @@ export interface NodeStatus {
 export type NodeMessage =
   | {
       readonly type: 'ready'
-      readonly httpPort: number
       readonly debugPort: number
       readonly joinStartedAt: number
       readonly readyAt: number
@@ -33,9 +34,9 @@ export type NodeMessage =
   | { readonly type: 'memberAdded' | 'memberDisappeared'; readonly member: string; readonly at: number }
   | { readonly type: 'failed'; readonly reason: string }
 
-/** From the main process to a server. */
+/** From the main process to a server: say no to the balancer's question while serving on, or leave and end. */
 export interface NodeCommand {
-  readonly type: 'leave'
+  readonly type: 'drain' | 'leave'
 }
 
 /** One server the balancer may use. */

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import session, { type SessionData } from 'express-session'
 import { TribelineStore } from '../../lib/http/express.js'
@@ -25,6 +26,7 @@ declare module 'express-session' {
 
 const GOODS = ['apples', 'bread', 'coffee', 'dates', 'eggs', 'figs', 'grapes', 'honey']
 const CART_MAX = 10
+const REQUESTS_END_WITHIN_MS = 1_000
 
 /** One real server: joins the cluster, then serves sessions until it is told to leave, or killed. */
 async function main(config: NodeConfig): Promise<void> {
@@ -48,25 +50,36 @@ async function main(config: NodeConfig): Promise<void> {
   cluster.on('memberDisappeared', member => tell({ type: 'memberDisappeared', member: member.name, at: Date.now() }))
 
   const store = new TribelineStore({ cluster })
-  const web = createServer(shop(config, store))
+  const readiness = { isReady: true }
+  const web = createServer(shop(config, store, readiness))
   const debug = createServer(debugEndpoint(config, store))
-  const [httpPort, debugPort] = await Promise.all([listen(web), listen(debug)])
-  tell({ type: 'ready', httpPort, debugPort, joinStartedAt, readyAt, sessions: cluster.sessions.size })
+  const [, debugPort] = await Promise.all([listen(web, config.httpPort), listen(debug, 0)])
+  tell({ type: 'ready', debugPort, joinStartedAt, readyAt, sessions: cluster.sessions.size })
   setInterval(() => tellStatus(cluster), 250)
 
   process.on('message', (command: NodeCommand) => {
+    readiness.isReady = false
     if (command.type !== 'leave') return
-    web.close()
-    cluster.leave().finally(() => process.exit(0))
+    // Requests first: what a server writes after it has left is on no other one.
+    requestsEnd(web).then(() => cluster.leave().finally(() => process.exit(0)))
   })
 }
 
 /** The application: nothing in it knows of the cluster but the store. */
-function shop(config: NodeConfig, store: TribelineStore): Express {
+function shop(config: NodeConfig, store: TribelineStore, readiness: { readonly isReady: boolean }): Express {
   const app = express()
   app.disable('x-powered-by')
   app.get('/', (_req, res) => {
     res.type('html').send(page)
+  })
+  // What a balancer asks every second. Before it is true nothing listens: the state transfer comes first.
+  app.get('/ready', (_req, res) => {
+    res.status(readiness.isReady ? 200 : 503).json({ node: config.name, ready: readiness.isReady })
+  })
+  app.use((_req, res, next) => {
+    // While it drains, connections end with their answer, so that a balancer does not send the next request into the end.
+    if (!readiness.isReady) res.set('connection', 'close')
+    next()
   })
   app.use((req, res, next) => bindRoute(config.name, req, res, next))
   app.use(session({ secret: config.secret, store, resave: false, saveUninitialized: false, name: 'sid' }))
@@ -103,6 +116,12 @@ function bindRoute(name: string, req: Request, res: Response, next: NextFunction
     res.cookie(ROUTE_COOKIE, name, { httpOnly: true, sameSite: 'lax', path: '/' })
   }
   next()
+}
+
+/** Takes no new requests, and waits for those under way, but not for ever. */
+async function requestsEnd(web: Server): Promise<void> {
+  const closed = new Promise(resolve => web.close(resolve))
+  await Promise.race([closed, delay(REQUESTS_END_WITHIN_MS)])
 }
 
 /** Answers, from this node's own copy, for a list of session ids: what a node holds, past any balancer. */
@@ -143,10 +162,10 @@ function pendingDeltas(cluster: Cluster): number | undefined {
   return transport?.sender?.unacknowledged
 }
 
-function listen(server: Server): Promise<number> {
+function listen(server: Server, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+    server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
   })
 }
 

@@ -20,7 +20,9 @@ const APPLICATION = '~application'
 
 /** What a channel tells. */
 export interface ChannelEvents {
+  /** A member is there, after a handshake of our own with it. */
   memberAdded: [member: Member]
+  /** A member is gone, and why. */
   memberDisappeared: [member: Member, reason: DisappearedReason]
   /** A value another member gave to `send`. */
   message: [value: unknown, from: Member]
@@ -174,7 +176,8 @@ export class Channel extends EventEmitter<ChannelEvents> {
   /**
    * Opens a named stream of messages. The name must be the same on all members.
    *
-   * @throws {InvalidOptionError} when the name is taken or too long
+   * @throws {InvalidOptionError} when the name is taken, empty, or longer than 128 bytes
+   * @throws {InvalidStateError} when 1,024 topics are open
    */
   topic(name: string, listener: TopicListener): Topic {
     return this.#hub.open(name, listener)
@@ -185,6 +188,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
    *
    * @throws {MessageTooLargeError} when the encoded value does not fit into a frame
    * @throws {InvalidStateError} when the channel is not running
+   * @throws {Error} for a value that cannot be encoded, such as a symbol (a function arrives as undefined)
    */
   async send(value: unknown, options: ChannelSendOptions = {}): Promise<SendReceipt> {
     const { signal, ...rest } = options
@@ -199,7 +203,13 @@ export class Channel extends EventEmitter<ChannelEvents> {
     })
   }
 
-  /** Requests and responses under a name; `handler` answers those of the others. */
+  /**
+   * Requests and responses under a name, the same on all members; `handler` answers those of the others, and without
+   * one they are refused.
+   *
+   * @throws {InvalidOptionError} when the name is taken, or longer than 123 bytes
+   * @throws {InvalidStateError} when 1,024 topics are open
+   */
   rpc(name: string, handler?: RpcHandler): RpcChannel {
     return new RpcChannel(this.#runtime.clock, listener => this.#hub.open(`~rpc:${name}`, listener), handler)
   }
@@ -209,7 +219,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
     this.#coordinator.kick()
   }
 
-  /** Plain figures of one moment. */
+  /** Plain figures of one moment, for people and dashboards: their names may change with any version. */
   stats(): Readonly<Record<string, unknown>> {
     return {
       members: this.members.length,

@@ -20,6 +20,8 @@ const STALL_FENCE_MS = 2_000
 const GOODBYE_MS = 50
 const debug = debugging('tribeline:membership')
 
+function unheard(): void {}
+
 /** The bottom of the chain: joins membership and transport, owns the timers. Tribes' ChannelCoordinator. */
 export class ChannelCoordinator {
   readonly #parts: CoordinatorParts
@@ -192,21 +194,19 @@ export class ChannelCoordinator {
 
   /** The bottom of the chain's way out. */
   send(message: ChannelMessage): void {
-    const settled = message.settled ?? ((): void => {})
-    const { topic, payload, ack, key, bulk } = message
-    const outgoing = {
-      topic,
-      payload,
-      ack,
-      ...(key === undefined ? {} : { key }),
-      ...(bulk === undefined ? {} : { bulk }),
+    const settled = message.settled ?? unheard
+    const { to } = message
+    if (to.every(member => this.#isLive(member))) return this.#transport.send(message, to, settled)
+    const live: Member[] = []
+    for (const member of to) {
+      if (this.#isLive(member)) live.push(member)
+      else settled(member, 'disappeared')
     }
-    const to = message.to.filter(member => {
-      const live = this.#state === 'running' && this.#table?.get(member.id) !== undefined
-      if (!live) settled(member, 'disappeared')
-      return live
-    })
-    if (to.length > 0) this.#transport.send(outgoing, to, settled)
+    if (live.length > 0) this.#transport.send(message, live, settled)
+  }
+
+  #isLive({ id }: Member): boolean {
+    return this.#state === 'running' && this.#table?.get(id) !== undefined
   }
 
   /** Asks for a heartbeat now, so that an urgent advertisement need not wait; rate-limited. */

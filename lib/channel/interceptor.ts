@@ -6,33 +6,45 @@ import type { AckMode, DeliveryOutcome } from './topic.js'
 
 /** A message on its way out. Treat it as unchangeable: pass a changed copy to `next` instead. */
 export interface ChannelMessage {
+  /** The name of its topic; the library's own begin with `~`. */
   readonly topic: string
+  /** The encoded message; nobody may change the bytes. */
   readonly payload: Uint8Array
   /** The members it goes to. */
   readonly to: readonly Member[]
+  /** As in `TopicSendOptions`, like the next two. */
   readonly ack: AckMode
-  readonly key?: string
-  readonly bulk?: boolean
+  /** What keeps its order. */
+  readonly key?: string | undefined
+  /** Whether it travels apart from the rest. */
+  readonly bulk?: boolean | undefined
   /** Told what became of the message at each member; later words for one member are ignored. */
-  readonly settled?: (member: Member, outcome: MemberOutcome) => void
+  readonly settled?: ((member: Member, outcome: MemberOutcome) => void) | undefined
 }
 
 /** A message that came in. */
 export interface IncomingMessage {
+  /** The name of its topic. */
   readonly topic: string
+  /** The bytes its sender handed over; nobody may change them. */
   readonly payload: Uint8Array
 }
 
 /** A member whose end is feared. */
 export interface Suspicion {
+  /** Who is to be verified. */
   readonly member: Member
+  /** What raised it. */
   readonly why: SuspicionWhy
 }
 
 /** What an interceptor may use while the channel runs. */
 export interface InterceptorContext {
+  /** The only clock and timers to use, so that simulations stay exact. */
   readonly clock: Clock
+  /** The only randomness to use. */
   readonly random: Random
+  /** This member, with its final host and port. */
   readonly local: Member
   /** Asks over the open control connection. `settled` is called once: answered or not, within `timeoutMs`. */
   echo(member: Member, timeoutMs: number, settled: (answered: boolean) => void): void
@@ -46,15 +58,19 @@ export interface InterceptorContext {
  * is the order of messages.
  */
 export interface Interceptor {
+  /** For people who look at the chain; need not be unique. */
   readonly name: string
+  /** A message of this member goes out. One that is not passed on must be settled for each of its members. */
   send?(message: ChannelMessage, next: (message: ChannelMessage) => void): void
-  /** The result is what the sender's acknowledgement says. */
+  /** A message of another member came in. The result is what the sender's acknowledgement says. */
   receive?(
     message: IncomingMessage,
     from: Member,
     next: (message: IncomingMessage, from: Member) => DeliveryOutcome,
   ): DeliveryOutcome
+  /** A member is new. */
   memberAdded?(member: Member, next: (member: Member) => void): void
+  /** A member is gone. */
   memberDisappeared?(
     member: Member,
     reason: DisappearedReason,
@@ -66,7 +82,7 @@ export interface Interceptor {
     verdict: (verdict: SuspicionVerdict) => void,
     next: (suspicion: Suspicion, verdict: (verdict: SuspicionVerdict) => void) => void,
   ): void
-  /** The channel is about to listen. */
+  /** The channel listens and is about to join; `context.local` is final. */
   start?(context: InterceptorContext): void
   /** Nothing is called after this. What is queued must be passed on or settled within the call. */
   stop?(): void

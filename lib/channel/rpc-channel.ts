@@ -8,27 +8,36 @@ import type { DeliveryOutcome, Topic, TopicListener } from './topic.js'
 export interface RpcRequestOptions {
   /** Who is asked; unset: every member. */
   readonly to?: readonly MemberId[]
-  /** How many answers are waited for. Default `all`. */
+  /** How many answers without error are waited for: one, more than half of those asked, or each. Default `all`. */
   readonly mode?: 'first' | 'majority' | 'all'
-  /** Milliseconds. Default 3,000. */
+  /** Milliseconds until the result is what has come by then. Default 3,000. */
   readonly timeoutMs?: number
+  /** Stops the wait; the members asked are not told. */
   readonly signal?: AbortSignal
 }
 
 /** One member's answer: a value, or the message of the error its handler threw. */
 export interface RpcReply {
+  /** Who answered. */
   readonly member: Member
+  /** What its handler returned or its promise gave; unset with an `error`. */
   readonly value?: unknown
+  /** The message of what was thrown; unset after success. */
   readonly error?: string
 }
 
-/** What came of a request. `complete`: as many answered without error as the mode asks for, and at least one. */
+/** What came of a request. */
 export interface RpcResult {
+  /** Whether as many answered without error as the mode asks for, and at least one. */
   readonly complete: boolean
+  /** In the order they came, errors included; what came after the end of the wait is missing. */
   readonly replies: readonly RpcReply[]
 }
 
-/** Answers requests; throwing, or a rejected promise, becomes the reply's `error`. */
+/**
+ * Answers requests, at most 4,096 at once. Throwing, a rejected promise, or a value that is too large or cannot be
+ * encoded becomes the reply's `error`.
+ */
 export type RpcHandler = (request: unknown, from: Member) => unknown
 
 interface Pending {
@@ -62,14 +71,17 @@ export class RpcChannel {
     })
   }
 
-  /** Answers requests from now on. */
+  /** Answers requests from now on, instead of the handler before. */
   handle(handler: RpcHandler): void {
     this.#handler = handler
   }
 
   /**
-   * Asks, and resolves when enough have answered, nobody is left to answer, or the time is up. Rejects with the
-   * signal's reason when aborted.
+   * Asks, and resolves when enough have answered, nobody is left to answer, or the time is up; at once and incomplete
+   * when nobody is there or 4,096 requests are under way. Rejects with the signal's reason when aborted.
+   *
+   * @throws {MessageTooLargeError} when the encoded request does not fit into a frame
+   * @throws {InvalidStateError} when the channel is not running
    */
   async request(request: unknown, options: RpcRequestOptions = {}): Promise<RpcResult> {
     const { mode = 'all', timeoutMs = TIMEOUT_MS, signal, to } = options
@@ -110,6 +122,7 @@ export class RpcChannel {
     })
   }
 
+  /** Answers no more and frees the name; requests under way resolve with what has come. */
   close(): void {
     this.#topic.close()
     for (const pending of [...this.#pending.values()]) pending.finish()

@@ -1,4 +1,4 @@
-import type { Member, MemberId } from '../membership/member.js'
+import type { Member } from '../membership/member.js'
 import type { MemberOutcome } from '../transport/types.js'
 import type { AckMode, FaultyMember, SendReceipt } from './topic.js'
 
@@ -9,6 +9,8 @@ const FAULTS: Partial<Record<MemberOutcome, FaultyMember['reason']>> = {
   'queue-full': 'queue-full',
 }
 
+type Known = 'nothing' | 'received' | 'applied' | 'faulty'
+
 /**
  * Gathers what became of one message at each member into a receipt. Pure; invariant: `settled` is called exactly once,
  * as soon as the outcome is certain, and `met` only with `wanted` acknowledgements in hand.
@@ -18,9 +20,11 @@ export class SendTracker {
   readonly #ack: 'received' | 'applied'
   readonly #wanted: number
   readonly #settled: (receipt: SendReceipt) => void
-  readonly #received = new Set<MemberId>()
-  readonly #applied = new Set<MemberId>()
-  readonly #faulty = new Map<MemberId, FaultyMember>()
+  /** What is known of each of `#to`: mostly one or two members, for which lists are lighter than sets. */
+  readonly #known: Known[]
+  readonly #faulty: FaultyMember[] = []
+  #received = 0
+  #applied = 0
   #done = false
 
   /** @param copies how many of `to` must acknowledge; `all`: each of them, and at least one */
@@ -31,6 +35,7 @@ export class SendTracker {
     settled: (receipt: SendReceipt) => void,
   ) {
     this.#to = to
+    this.#known = to.map(() => 'nothing')
     this.#ack = ack
     this.#wanted = copies === 'all' ? Math.max(1, to.length) : copies
     this.#settled = settled
@@ -43,41 +48,40 @@ export class SendTracker {
 
   /** Word of one member. Repeated and contradicting words are ignored: the first end counts. */
   outcome(member: Member, outcome: MemberOutcome): void {
-    if (this.#done || this.#applied.has(member.id) || this.#faulty.has(member.id)) return
-    if (!this.#to.some(({ id }) => id === member.id)) return
+    if (this.#done) return
+    const index = this.#to.findIndex(({ id }) => id === member.id)
+    const known = this.#known[index]
+    if (known === undefined || known === 'applied' || known === 'faulty') return
     const reason = FAULTS[outcome]
-    if (outcome === 'applied') {
-      this.#received.add(member.id)
-      this.#applied.add(member.id)
-    } else if (outcome === 'received') this.#received.add(member.id)
-    else if (reason) {
-      // Refused or parked after decoding: it did arrive.
-      if (reason === 'rejected' || reason === 'deferred') this.#received.add(member.id)
-      this.#faulty.set(member.id, { member, reason })
-    }
+    // Refused or parked after decoding: it did arrive.
+    const arrived = reason === undefined || reason === 'rejected' || reason === 'deferred'
+    if (arrived && known === 'nothing') this.#received++
+    if (outcome === 'applied') this.#applied++
+    if (reason !== undefined) this.#faulty.push({ member, reason })
+    this.#known[index] = reason !== undefined ? 'faulty' : outcome === 'applied' ? 'applied' : 'received'
     this.#judge()
   }
 
   /** The time is up. */
   timeout(): void {
     if (this.#done) return
-    for (const member of this.#to) {
-      if (this.#confirmed().has(member.id) || this.#faulty.has(member.id)) continue
-      this.#faulty.set(member.id, { member, reason: 'timeout' })
-    }
+    this.#to.forEach((member, index) => {
+      if (this.#isOpen(this.#known[index] as Known)) this.#faulty.push({ member, reason: 'timeout' })
+    })
     this.#finish('unknown')
   }
 
-  #confirmed(): ReadonlySet<MemberId> {
-    return this.#ack === 'applied' ? this.#applied : this.#received
+  #judge(): void {
+    const confirmed = this.#ack === 'applied' ? this.#applied : this.#received
+    if (confirmed >= this.#wanted) return this.#finish('met')
+    let possible = confirmed
+    for (const known of this.#known) if (this.#isOpen(known)) possible++
+    if (possible < this.#wanted) this.#finish('short')
   }
 
-  #judge(): void {
-    const confirmed = this.#confirmed()
-    if (confirmed.size >= this.#wanted) return this.#finish('met')
-    let possible = confirmed.size
-    for (const { id } of this.#to) if (!confirmed.has(id) && !this.#faulty.has(id)) possible++
-    if (possible < this.#wanted) this.#finish('short')
+  /** Whether a member may still acknowledge. */
+  #isOpen(known: Known): boolean {
+    return known === 'nothing' || (known === 'received' && this.#ack === 'applied')
   }
 
   #finish(outcome: SendReceipt['outcome']): void {
@@ -85,9 +89,9 @@ export class SendTracker {
     this.#settled({
       outcome,
       wanted: this.#wanted,
-      received: this.#received.size,
-      applied: this.#applied.size,
-      faulty: [...this.#faulty.values()],
+      received: this.#received,
+      applied: this.#applied,
+      faulty: this.#faulty,
     })
   }
 }

@@ -2,6 +2,7 @@ import { InvalidOptionError, InvalidStateError, MessageTooLargeError } from '../
 import type { Member } from '../membership/member.js'
 import type { DisappearedReason } from '../membership/member-table-types.js'
 import type { Clock } from '../runtime/runtime.js'
+import type { MemberOutcome } from '../transport/types.js'
 import type { Advertisement } from '../wire/messages.js'
 import { AdvertisementBoard } from './advertisement-board.js'
 import type { ChannelMessage, IncomingMessage } from './interceptor.js'
@@ -16,6 +17,14 @@ const ADVERTISEMENT_BUDGET_BYTES = 900
 const TIMEOUT_MS = 1_000
 /** Receipts outstanding; beyond, a send is `short` at once. */
 const TRACKERS_MAX = 65_536
+
+const NOTHING_WANTED: SendReceipt = Object.freeze({
+  outcome: 'met',
+  wanted: 0,
+  received: 0,
+  applied: 0,
+  faulty: Object.freeze([]),
+})
 
 /** What the hub needs of its channel. */
 export interface TopicHubParts {
@@ -117,21 +126,13 @@ export class TopicHub {
     this.counts.sent++
     const { ack = 'none', copies = 'all', timeoutMs = TIMEOUT_MS, key, bulk } = options
     const to = this.#receivers(options)
-    const message: ChannelMessage = {
-      topic: name,
-      payload,
-      to,
-      ack,
-      ...(key === undefined ? {} : { key }),
-      ...(bulk === undefined ? {} : { bulk }),
-    }
     if (ack === 'none') {
-      if (to.length > 0) this.#parts.send(message)
-      settled?.({ outcome: 'met', wanted: 0, received: 0, applied: 0, faulty: [] })
+      if (to.length > 0) this.#parts.send({ topic: name, payload, to, ack, key, bulk })
+      settled?.(NOTHING_WANTED)
       return
     }
     if (this.#trackers.size >= TRACKERS_MAX) {
-      if (to.length > 0) this.#parts.send({ ...message, ack: 'none' })
+      if (to.length > 0) this.#parts.send({ topic: name, payload, to, ack: 'none', key, bulk })
       const faulty = to.map(member => ({ member, reason: 'queue-full' as const }))
       settled?.({
         outcome: 'short',
@@ -152,7 +153,9 @@ export class TopicHub {
     })
     if (!tracker.done) this.#trackers.add(tracker)
     // Sent even when the receipt is short already: what can arrive, should.
-    if (to.length > 0) this.#parts.send({ ...message, settled: (member, outcome) => tracker?.outcome(member, outcome) })
+    if (to.length === 0) return
+    const word = (member: Member, outcome: MemberOutcome): void => tracker?.outcome(member, outcome)
+    this.#parts.send({ topic: name, payload, to, ack, key, bulk, settled: word })
   }
 
   receive(message: IncomingMessage, from: Member): DeliveryOutcome {

@@ -38,13 +38,7 @@ export function transportOf(
       // A dead one may still be talking to us (it is cut off one way); one that is final may not.
       if (reason !== 'dead') receiver.disconnect(member.id)
     },
-    send(message, to, settled) {
-      const byId = new Map(to.map(member => [member.id, member]))
-      sender.send(to, message, (id, outcome) => {
-        const member = byId.get(id)
-        if (member) settled(member, outcome)
-      })
-    },
+    send: (message, to, settled) => sender.send(to, message, settled),
     control(member, frame) {
       sender.sendControl(member.id, frame)
     },

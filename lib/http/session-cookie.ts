@@ -20,19 +20,37 @@ export interface SessionCookieOptions {
   readonly secure?: boolean | 'auto'
   /** Milliseconds. Unset: until the browser closes. Set: also the session's `maxInactiveInterval`. */
   readonly maxAge?: number
+  /** Default: none, so that only the host that answered gets it back. */
   readonly domain?: string
   /** Kept apart per top-level site (CHIPS). Default false. */
   readonly partitioned?: boolean
 }
 
+/** What a request brought. */
+export interface SentCookies {
+  /** The id in the session cookie, if we signed it. */
+  readonly id: string | undefined
+  /** The route cookie, as it came. */
+  readonly route: string | undefined
+}
+
+const NO_COOKIES: SentCookies = { id: undefined, route: undefined }
+
 /** Reads and issues the session cookie, in the bytes express-session uses: `s:<id>.<HMAC-SHA-256, base64>`. */
 export class SessionCookie {
+  /** The cookie's name. */
   readonly name: string
+  /** Its attributes, as given. */
   readonly options: SessionCookieOptions
   readonly #secrets: readonly string[]
   readonly #verified = new LRUCache<string, string>({ max: VERIFIED_MAX })
 
-  /** The first secret signs, all of them verify; put a new one in front to rotate. */
+  /**
+   * The first secret signs, all of them verify; put a new one in front to rotate.
+   *
+   * @throws {InvalidOptionError} without a secret or with an empty one, for a `maxAge` that is not above 0, and for a
+   *   name or attribute that no cookie may have
+   */
   constructor(name: string, secret: string | readonly string[], options: SessionCookieOptions = {}) {
     const secrets = typeof secret === 'string' ? [secret] : [...(secret ?? [])]
     if (secrets.length === 0 || secrets.some(one => typeof one !== 'string' || one === '')) {
@@ -55,6 +73,16 @@ export class SessionCookie {
   /** All cookies of a request. */
   static parse(header: string | undefined): Readonly<Record<string, string | undefined>> {
     return header === undefined ? {} : parseCookie(header)
+  }
+
+  /** What the `Cookie` header of a request says. */
+  read(header: string | undefined, routeCookie: string | undefined): SentCookies {
+    if (header === undefined) return NO_COOKIES
+    const cookies = parseCookie(header)
+    return {
+      id: this.verify(cookies[this.name]),
+      route: routeCookie === undefined ? undefined : cookies[routeCookie],
+    }
   }
 
   /** The id in a cookie value, or undefined when no secret of ours has signed it. */

@@ -3,11 +3,13 @@ export type MemberId = string
 
 /** A process in the group. */
 export interface Member {
+  /** This life of it. */
   readonly id: MemberId
   /** Configured and stable over restarts: letters, digits, `-`, `_`. */
   readonly name: string
   /** Where its ChannelReceiver listens. */
   readonly host: string
+  /** 1 to 65,535; of the local member before it listens: the one configured. */
   readonly port: number
 }
 

@@ -80,7 +80,8 @@ export class AntiEntropy {
     this.#compareMembers(peer, view.getUint32(17))
     const hash = hex(view.getUint32(1)) + hex(view.getUint32(5))
     if (hash !== this.hash()) {
-      this.ask(peer)
+      // From one that is not ready nothing is pulled, and amid a state transfer digests are the longest there are.
+      if (peer.ready) this.ask(peer)
       return
     }
     rememberDigest(peer, this.digest())
@@ -132,25 +133,22 @@ export class AntiEntropy {
   /** A peer lacks these: send what the ring has, in the order it was applied here. */
   pulled(message: Extract<ReplicationMessage, { kind: 'pull' }>, from: MemberId): void {
     const { ring, env } = this.#state
-    const found: Delta[] = []
-    let complete = true
-    for (const { origin, ranges } of message.missing) {
-      for (const [first, last] of ranges) {
-        if (last - first >= ring.size) {
-          complete = false
-          continue
-        }
-        for (let seq = first; seq <= last; seq++) {
-          const delta = ring.get(origin, seq)
-          if (delta === undefined) complete = false
-          else found.push(delta)
-        }
-      }
+    const { deltas, count, complete } = ring.find(message.missing, PULL_DELTAS_MAX)
+    let ended = false
+    for (const delta of deltas) {
+      if (this.#hasEnded(delta)) ended = true
+      else env.send([from], { kind: 'delta', delta }, { key: delta.key })
     }
-    found.sort((a, b) => ring.order(a) - ring.order(b))
-    for (const delta of found.slice(0, PULL_DELTAS_MAX)) env.send([from], { kind: 'delta', delta }, { key: delta.key })
-    if (!complete) env.send([from], { kind: 'notKept' })
-    else if (found.length > PULL_DELTAS_MAX) env.send([from], this.digestMessage())
+    if (message.hint === true) return
+    if (!complete || ended) env.send([from], { kind: 'notKept' })
+    else if (count > deltas.length) env.send([from], this.digestMessage())
+  }
+
+  /** Its record is gone for good and nothing else tells of that: only a comparison does, and this would revive it. */
+  #hasEnded({ kind, key }: Delta): boolean {
+    const { records, tombstones, seen } = this.#state
+    const isGone = kind !== 'invalidate' && !records.has(key) && !tombstones.has(key)
+    return isGone && this.#state.provesRemoval(seen, key)
   }
 
   notKept(from: MemberId): void {

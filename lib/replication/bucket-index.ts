@@ -1,4 +1,4 @@
-import { type Hash64, hashText, xor, ZERO_HASH } from './mix.js'
+import { type Hash64, hashText, ZERO_HASH } from './mix.js'
 import type { RecordKey } from './replica-contract.js'
 
 /** Buckets a scope's records fall into. */
@@ -12,16 +12,22 @@ export function bucketOf(key: RecordKey): number {
 /** Which records each bucket holds, and the XOR of their hashes, kept up to date in constant time per write. */
 export class BucketIndex {
   #keys: (Set<RecordKey> | undefined)[] = new Array(BUCKETS).fill(undefined)
-  #hashes: Hash64[] = new Array(BUCKETS).fill(ZERO_HASH)
-  #total: Hash64 = ZERO_HASH
+  /** High and low half of each bucket's hash, and of all together behind them: written by every change, rarely read. */
+  readonly #halves = new Uint32Array(2 * (BUCKETS + 1))
 
   /** XOR over all buckets. */
   get total(): Hash64 {
-    return this.#total
+    return this.hash(BUCKETS)
   }
 
+  /** The hash of every bucket, as they are now. */
   get hashes(): readonly Hash64[] {
-    return this.#hashes
+    return Array.from({ length: BUCKETS }, (_, bucket) => this.hash(bucket))
+  }
+
+  /** XOR over the records in a bucket. */
+  hash(bucket: number): Hash64 {
+    return { high: this.#halves[2 * bucket]!, low: this.#halves[2 * bucket + 1]! }
   }
 
   add(bucket: number, key: RecordKey, hash: Hash64): void {
@@ -38,9 +44,13 @@ export class BucketIndex {
 
   /** A record's hash changed. */
   replace(bucket: number, before: Hash64, after: Hash64): void {
-    const change = xor(before, after)
-    this.#hashes[bucket] = xor(this.#hashes[bucket]!, change)
-    this.#total = xor(this.#total, change)
+    const high = before.high ^ after.high
+    const low = before.low ^ after.low
+    const halves = this.#halves
+    halves[2 * bucket]! ^= high
+    halves[2 * bucket + 1]! ^= low
+    halves[2 * BUCKETS]! ^= high
+    halves[2 * BUCKETS + 1]! ^= low
   }
 
   keys(bucket: number): ReadonlySet<RecordKey> {

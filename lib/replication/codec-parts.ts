@@ -9,8 +9,7 @@ import { creationDot } from './stamp.js'
 
 type Writer = protobuf.Writer
 
-const ID_BYTES = 16
-const ORIGINS_MAX = 8_192
+const ORIGINS_MAX = 65_536
 const MISSING_RANGES_MAX = 8_192
 
 /** A member id is 16 bytes on the wire. */
@@ -20,10 +19,7 @@ export function writeId(writer: Writer, field: number, id: MemberId): void {
 
 /** Reads a member id; 16 bytes, or a ProtocolError. */
 export function readId(reader: FieldReader): MemberId {
-  const bytes = reader.bytes(ID_BYTES)
-  if (bytes.length === 0) return ''
-  if (bytes.length !== ID_BYTES) throw new ProtocolError('A member id has 16 bytes')
-  return Buffer.from(bytes.buffer, bytes.byteOffset, ID_BYTES).toString('hex')
+  return reader.id()
 }
 
 /** Writes an unsigned number, unless it is 0, the default. */
@@ -62,8 +58,22 @@ export function readDot(reader: FieldReader): Dot {
 /** The record key of a dot that was read; a ProtocolError when it is incomplete. */
 export function checkedKey(origin: MemberId, seq: number): RecordKey {
   if (origin === '' || seq === 0) throw new ProtocolError('A record key is incomplete')
-  return `${origin}#${seq}`
+  const slot = seq & (RECENT_KEYS - 1)
+  const recent = recentKeys[slot]
+  if (recent !== undefined && recent.seq === seq && recent.origin === origin) return recent.key
+  const key = `${origin}#${seq}`
+  recentKeys[slot] = { origin, seq, key }
+  return key
 }
+
+/** A power of two. */
+const RECENT_KEYS = 4_096
+/**
+ * Keys that were read last: a session is written again and again, and a text that is made anew each time costs a
+ * joining and a hashing before any Map finds it.
+ */
+const recentKeys: ({ readonly origin: MemberId; readonly seq: number; readonly key: RecordKey } | undefined)[] =
+  new Array(RECENT_KEYS).fill(undefined)
 
 /** Hybrid time and member; `seq` only where the stamp is a write's. */
 export function writeStamp(writer: Writer, field: number, stamp: AccessStamp & { readonly seq?: number }): void {

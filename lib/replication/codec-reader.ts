@@ -1,82 +1,182 @@
-import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
+import { TextTable } from '../wire/text-table.js'
 
-/** A protobuf reader that trusts nothing: every length is checked against the bytes present. */
+/** Names of attributes that came last, of all scopes. */
+const NAMES = new TextTable(1_024)
+/** Ids of members that came last. */
+const IDS = new TextTable(256)
+const ID_BYTES = 16
+/**
+ * Small values are copied into memory they share: the engine takes three times as long to give each its own. The price
+ * is that one of them may keep the others' bytes from being freed, so there are few to a pool.
+ */
+const POOL_BYTES = 8_192
+const POOLED_BYTES_MAX = 2_048
+
+let pool: Uint8Array = new Uint8Array(POOL_BYTES)
+let poolUsed = 0
+
+/**
+ * A protobuf reader that trusts nothing: every length is checked against the bytes present. By hand, since reading a
+ * delta is most of what a member does when others write; ProtocolError is all it throws.
+ */
 export class FieldReader {
-  readonly #reader: protobuf.Reader
+  readonly #bytes: Uint8Array
+  readonly #length: number
+  #at = 0
   #wire = 0
 
   constructor(bytes: Uint8Array) {
-    this.#reader = protobuf.Reader.create(bytes)
+    this.#bytes = bytes
+    this.#length = bytes.length
   }
 
   get length(): number {
-    return this.#reader.len
+    return this.#length
   }
 
   /** The number of the next field before `end`, or 0 when there is none. */
   next(end: number): number {
-    if (this.#reader.pos === end) return 0
-    if (this.#reader.pos > end) throw new ProtocolError('A field runs over its message')
-    const tag = this.#reader.uint32()
-    this.#wire = tag & 7
+    if (this.#at >= end) {
+      if (this.#at > end) throw new ProtocolError('A field runs over its message')
+      return 0
+    }
+    const tag = this.#varint32()
+    const wire = tag & 7
+    this.#wire = wire
     const field = tag >>> 3
-    if (field === 0 || this.#wire === 3 || this.#wire === 4 || this.#wire > 5) throw new ProtocolError('Bad field tag')
+    if (field === 0 || wire === 3 || wire === 4 || wire > 5) throw new ProtocolError('Bad field tag')
     return field
   }
 
   uint32(): number {
     this.#expect(0)
-    return this.#reader.uint32()
+    return this.#varint32()
   }
 
   /** A whole number up to 2^53 - 1. */
   uint53(): number {
     this.#expect(0)
-    const value: unknown = this.#reader.uint64()
-    const number = typeof value === 'number' ? value : Number((value as { toNumber(): number }).toNumber())
-    if (!Number.isSafeInteger(number) || number < 0) throw new ProtocolError('A number is too large')
-    return number
+    let byte = this.#byte()
+    if (byte < 128) return byte
+    let value = byte & 127
+    let scale = 128
+    for (let n = 1; n < 8; n++) {
+      byte = this.#byte()
+      value += (byte & 127) * scale
+      if (byte < 128) {
+        if (value > Number.MAX_SAFE_INTEGER) break
+        return value
+      }
+      scale *= 128
+    }
+    throw new ProtocolError('A number is too large')
   }
 
   fixed32(): number {
     this.#expect(5)
-    return this.#reader.fixed32() >>> 0
+    const at = this.#advance(4)
+    const bytes = this.#bytes
+    return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
   }
 
+  /** A view of the bytes that were given. */
   bytes(limit: number): Uint8Array {
-    const length = this.#length()
-    if (length > limit) throw new ProtocolError(`${length} bytes where ${limit} are allowed`)
-    const start = this.#reader.pos
-    this.#reader.pos = start + length
-    return this.#reader.buf.subarray(start, start + length)
+    const length = this.#limited(limit)
+    const at = this.#advance(length)
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  /** Bytes of its own, or a small value would keep all it came with in memory. */
+  copy(limit: number): Uint8Array {
+    const length = this.#limited(limit)
+    const at = this.#advance(length)
+    const bytes = this.#bytes
+    if (length > POOLED_BYTES_MAX) return new Uint8Array(bytes.subarray(at, at + length))
+    if (poolUsed + length > POOL_BYTES) {
+      pool = new Uint8Array(POOL_BYTES)
+      poolUsed = 0
+    }
+    const start = poolUsed
+    poolUsed += length
+    if (length <= 32) for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
+    else pool.set(bytes.subarray(at, at + length), start)
+    return pool.subarray(start, poolUsed)
+  }
+
+  /** Passes over bytes; where they begin. They end where the reader stands then. */
+  pass(limit: number): number {
+    return this.#advance(this.#limited(limit))
   }
 
   text(limit: number): string {
-    const bytes = this.bytes(limit)
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+    const length = this.#limited(limit)
+    const at = this.#advance(length)
+    return NAMES.utf8(this.#bytes, at, at + length)
+  }
+
+  /** A member id, 16 bytes; `''` when it is empty. */
+  id(): string {
+    const length = this.#limited(ID_BYTES)
+    const at = this.#advance(length)
+    if (length === 0) return ''
+    if (length !== ID_BYTES) throw new ProtocolError('A member id has 16 bytes')
+    return IDS.hex(this.#bytes, at, at + ID_BYTES)
   }
 
   /** The end of a nested message that starts here. */
   nested(): number {
-    const length = this.#length()
-    return this.#reader.pos + length
+    const length = this.#lengthOf()
+    return this.#at + length
   }
 
   /** Passes over a field of a later version. */
   skip(): void {
-    if (this.#wire === 2) this.#reader.pos += this.#length()
-    else this.#reader.skipType(this.#wire)
+    if (this.#wire === 2) this.#advance(this.#lengthOf())
+    else if (this.#wire === 0) this.#varint32()
+    else this.#advance(this.#wire === 1 ? 8 : 4)
   }
 
-  #length(): number {
+  #limited(limit: number): number {
+    const length = this.#lengthOf()
+    if (length > limit) throw new ProtocolError(`${length} bytes where ${limit} are allowed`)
+    return length
+  }
+
+  #lengthOf(): number {
     this.#expect(2)
-    const length = this.#reader.uint32()
-    if (length > this.#reader.len - this.#reader.pos) throw new ProtocolError('A length exceeds the message')
+    const length = this.#varint32()
+    if (length > this.#length - this.#at) throw new ProtocolError('A length exceeds the message')
     return length
   }
 
   #expect(wire: number): void {
     if (this.#wire !== wire) throw new ProtocolError('A field has the wrong type')
+  }
+
+  /** Of a longer number the lower 32 bits, as protobuf has it. */
+  #varint32(): number {
+    let byte = this.#byte()
+    if (byte < 128) return byte
+    let value = byte & 127
+    for (let shift = 7; shift < 70; shift += 7) {
+      byte = this.#byte()
+      if (shift < 32) value |= (byte & 127) << shift
+      if (byte < 128) return value >>> 0
+    }
+    throw new ProtocolError('A number does not end')
+  }
+
+  #byte(): number {
+    if (this.#at >= this.#length) throw new ProtocolError('The message is cut off')
+    return this.#bytes[this.#at++] as number
+  }
+
+  /** Moves on; where that began. */
+  #advance(count: number): number {
+    const at = this.#at
+    if (count > this.#length - at) throw new ProtocolError('The message is cut off')
+    this.#at = at + count
+    return at
   }
 }

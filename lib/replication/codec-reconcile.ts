@@ -3,10 +3,11 @@ import { ProtocolError } from '../errors.js'
 import { BUCKETS } from './bucket-index.js'
 import { given, push, readKey, writeKey, writeUint } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
-import { readRecord, readTombstone, writeRecord, writeTombstone } from './codec-records.js'
-import type { RecordSnapshot } from './delta.js'
+import { readTombstone, writeTombstone } from './codec-records.js'
+import { MESSAGE_BYTES_MAX } from './fragments.js'
 import type { BucketPart, KeyHash } from './messages.js'
 import type { Hash64 } from './mix.js'
+import { PackedRecord } from './packed-record.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 
 type Writer = protobuf.Writer
@@ -46,7 +47,13 @@ export function writePart(writer: Writer, part: BucketPart): void {
   if (part.upTo !== undefined) writeKey(writer, 3, part.upTo)
   for (const key of part.keys) writeKey(writer, 4, key)
   for (const [key, dot] of part.tombstones) writeTombstone(writer, 5, key, dot)
-  for (const record of part.records) writeRecord(writer, 6, record)
+  for (const { bytes, ageMs } of part.records) {
+    writer
+      .uint32((6 << 3) | 2)
+      .bytes(bytes)
+      .uint32(7 << 3)
+      .uint64(ageMs)
+  }
   writer.ldelim()
 }
 
@@ -58,7 +65,8 @@ export function readPart(reader: FieldReader): BucketPart {
   let upTo: RecordKey | undefined
   const keys: RecordKey[] = []
   const tombstones: [RecordKey, Dot][] = []
-  const records: RecordSnapshot[] = []
+  const bodies: Uint8Array[] = []
+  const ages: number[] = []
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
       case 1:
@@ -77,13 +85,24 @@ export function readPart(reader: FieldReader): BucketPart {
         push(tombstones, readTombstone(reader))
         break
       case 6:
-        push(records, readRecord(reader))
+        push(bodies, reader.bytes(MESSAGE_BYTES_MAX))
+        break
+      case 7:
+        push(ages, reader.uint53())
         break
       default:
         reader.skip()
     }
   }
+  if (ages.length !== bodies.length) throw new ProtocolError('Every record has an age')
+  const records = bodies.map((bytes, index) => new PackedRecord(viewOf(bytes), ages[index]!))
+  // Here and not when they are merged, so that a piece is taken whole or not at all.
+  for (const record of records) void record.summary
   return { bucket, after, upTo, keys, tombstones, records }
+}
+
+function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Reads the number of a bucket, checked. */

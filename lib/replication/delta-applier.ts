@@ -1,4 +1,6 @@
 import type { Delta, RecordSnapshot } from './delta.js'
+import { encodeDelta } from './delta-codec.js'
+import type { PackedRecord } from './packed-record.js'
 import type { ReplicaRecord } from './record.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
@@ -21,7 +23,8 @@ export class DeltaApplier {
     this.#object = object
   }
 
-  apply(delta: Delta, cause: 'local' | 'remote'): Applied {
+  /** `message`: the delta as bytes, if they are at hand; they are not kept. */
+  apply(delta: Delta, cause: 'local' | 'remote', message?: Uint8Array): Applied {
     const state = this.#state
     const { origin, seq } = delta.stamp
     if (state.seen.has(origin, seq)) {
@@ -34,37 +37,38 @@ export class DeltaApplier {
     }
     if (cause === 'remote' && !state.hasRoom(origin, seq)) return 'refused'
     state.clock.observe(delta.stamp)
-    return delta.kind === 'invalidate' ? this.#invalidate(delta, cause) : this.#merge(delta, cause)
+    return delta.kind === 'invalidate' ? this.#invalidate(delta, cause, message) : this.#merge(delta, cause, message)
   }
 
-  #invalidate(delta: Delta, cause: 'local' | 'remote'): Applied {
+  #invalidate(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined): Applied {
     const state = this.#state
     const record = state.records.peek(delta.key)
     const beaten = record !== undefined && compareAccess(record.access, delta.stamp) > 0
-    this.#finish(delta)
+    this.#finish(delta, message)
     if (beaten && !state.options.rules.absorbingInvalidate) return 'done'
     state.bury(delta.key, delta.stamp)
     state.remove(delta.key, 'invalidated', cause)
     return 'done'
   }
 
-  #merge(delta: Delta, cause: 'local' | 'remote'): Applied {
+  #merge(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined): Applied {
     const state = this.#state
     const { key, stamp, kind } = delta
     const known = state.records.get(key)
-    if (known === undefined && (state.tombstones.has(key) || this.#isRemoved(delta))) return this.#finish(delta)
-    if (known !== undefined && (known.context.get(stamp.origin) ?? 0) >= stamp.seq) return this.#finish(delta)
+    if (known === undefined && (state.tombstones.has(key) || this.#isRemoved(delta)))
+      return this.#finish(delta, message)
+    if (known !== undefined && (known.context.get(stamp.origin) ?? 0) >= stamp.seq) return this.#finish(delta, message)
     if (!this.#mayMerge(delta, known)) return 'fetch'
     const now = state.now()
     const record = known ?? state.insert(key, now)
     const shown = state.change(record, cause, known === undefined, () => {
       const names = record.applyDelta(delta)
       if (kind !== 'expire') record.use({ wallMs: stamp.wallMs, counter: stamp.counter, origin: stamp.origin }, 0, now)
-      this.#finish(delta)
+      this.#finish(delta, message)
       state.counters.applied++
       return names
     })
-    if (kind === 'expire' && shown === 'still') this.#object(key)
+    if (kind === 'expire' && shown === 'still' && !isWrittenLater(record)) this.#object(key)
     return 'done'
   }
 
@@ -78,8 +82,8 @@ export class DeltaApplier {
     return record === undefined ? delta.kind === 'create' : record.satisfies(delta.deps)
   }
 
-  #finish(delta: Delta): Applied {
-    this.#state.ring.add(delta)
+  #finish(delta: Delta, message = encodeDelta(delta)): Applied {
+    this.#state.ring.add(delta.stamp, message)
     this.#state.seen.add(delta.stamp.origin, delta.stamp.seq)
     return 'done'
   }
@@ -102,7 +106,6 @@ export class DeltaApplier {
     const known = state.records.get(key)
     if (known === undefined && state.provesRemoval(state.seen, key)) return true
     for (const stamp of stamps) state.clock.observe(stamp)
-    const news = snapshot.context.some(([origin, seq]) => !state.seen.has(origin, seq))
     const isJudged = compareAccess(limit, known?.limit ?? NEVER) > 0 && compareAccess(snapshot.access, limit) <= 0
     const now = state.now()
     const record = known ?? state.insert(key, now - snapshot.ageMs)
@@ -111,23 +114,30 @@ export class DeltaApplier {
       this.#markDots(snapshot)
       return names
     })
-    // Where only a touch makes the difference, a delta must say so: others will have seen the same and not show it.
-    if ((shown === 'again' && !news) || (shown === 'still' && isJudged)) this.#object(key)
+    if ((shown === 'again' || (shown === 'still' && isJudged)) && !isWrittenLater(record)) this.#object(key)
     return true
   }
 
-  /** A use without a delta. One that shows the record again must be told by a delta. */
-  use(key: RecordKey, access: AccessStamp, ageMs: number): boolean {
+  /** The same for a record as it came with a comparison; one that is new here is not even unpacked. */
+  mergePacked(record: PackedRecord): boolean {
     const state = this.#state
-    const record = state.records.get(key)
-    if (record === undefined) return false
-    let used = false
-    const shown = state.change(record, 'remote', false, () => {
-      used = record.use(access, ageMs, state.now())
-      return []
-    })
-    if (shown === 'again') this.#object(key)
-    return used
+    const { summary } = record
+    if (summary === undefined || state.records.has(summary.key)) return this.mergeRecord(record.snapshot(), true)
+    const { key, origin, seq, latest, context } = summary
+    if (state.clock.isAhead(latest, state.env.clusterTime())) {
+      state.counters.rejectedAhead++
+      return false
+    }
+    if (state.tombstones.has(key)) return true
+    if (state.options.rules.ruleR && state.seen.has(origin, seq)) return true
+    state.clock.observe(latest)
+    state.insertPacked(record, summary, () => this.#markDots({ key, context }))
+    return true
+  }
+
+  /** A use without a delta. It shows no expired record again: whoever used it objects when the expiry gets there. */
+  use(key: RecordKey, access: AccessStamp, ageMs: number): boolean {
+    return this.#state.visible(key)?.use(access, ageMs, this.#state.now()) ?? false
   }
 
   #hasRoomFor({ key, context }: RecordSnapshot): boolean {
@@ -136,22 +146,34 @@ export class DeltaApplier {
     return context.every(([member, last]) => this.#state.hasRoom(member, last, 1))
   }
 
-  #markDots(snapshot: RecordSnapshot): void {
+  #markDots(snapshot: Pick<RecordSnapshot, 'key' | 'context'>): void {
     if (!this.#state.options.rules.markRecordDots) return
     const { seen } = this.#state
     const { origin, seq } = creationDot(snapshot.key)
     seen.add(origin, seq)
-    for (const [member, last] of snapshot.context) seen.add(member, last)
+    for (const [member, last] of snapshot.context) if (last !== seq || member !== origin) seen.add(member, last)
   }
 
-  /** Takes over that a record is gone for good, unless there is no room to mark its removal. */
+  /**
+   * Takes over that a record was invalidated, unless there is no room to mark that. It is remembered only while the
+   * record's creation has not been seen: afterwards "seen and absent" says the same.
+   */
   takeTombstone(key: RecordKey, dot: Dot, comparing: boolean): void {
     const state = this.#state
     if (!comparing && !state.hasRoom(dot.origin, dot.seq)) return
     const creation = creationDot(key)
     if (!state.seen.has(creation.origin, creation.seq)) state.bury(key, dot)
     state.remove(key, 'invalidated', 'remote')
-    // The tombstone is all that its delta does; unmarked, equal seen-sets could stand over different records.
+    // Removing is all that its delta does; unmarked, equal seen-sets could stand over different records.
     state.seen.add(dot.origin, dot.seq)
   }
+}
+
+/**
+ * Whether a write after the judged use shows the record: that every member learns of. Where only a touch makes the
+ * difference, a delta must say so, or others who have seen the same would not show it.
+ */
+function isWrittenLater({ attributes, limit }: ReplicaRecord): boolean {
+  for (const { stamp } of attributes.values()) if (compareAccess(stamp, limit) > 0) return true
+  return false
 }

@@ -1,63 +1,128 @@
 import type { MemberId } from '../membership/member.js'
-import { type Delta, deltaBytes } from './delta.js'
+import { decodeMessage } from './codec.js'
+import type { Delta } from './delta.js'
+import type { Dot } from './replica-contract.js'
+import type { MissingDots, Range } from './seen-set.js'
+
+/** The ring grows and forgets by this much, or by a sixteenth of its limit if that is less. */
+const SEGMENT_BYTES = 262_144
+
+/** Deltas applied one after another: their messages end to end, and whose they are. */
+interface Segment {
+  readonly bytes: Uint8Array
+  used: number
+  readonly origins: MemberId[]
+  readonly seqs: number[]
+  readonly ends: number[]
+}
+
+/** What a ring has of the dots somebody asked for. */
+export interface KeptDeltas {
+  /** The first of them, in the order they were applied here, which respects their causes. */
+  readonly deltas: readonly Delta[]
+  /** How many it has, those beyond the first included. */
+  readonly count: number
+  /** Whether that is all that was asked for. */
+  readonly complete: boolean
+}
 
 /**
  * The deltas applied last, of all origins, so that a member slightly behind need not compare everything. Bounded by
- * bytes; the oldest leave first. Handed out in the order they were applied here, which respects their causes.
+ * bytes; the oldest leave first. They are kept as the messages they travel in and decoded again when somebody lacks
+ * them, which is rare: an object for each would cost four times the memory, and the collector's time with every write.
+ * For the same reason nothing is indexed; a look-up goes through all.
  */
 export class DeltaRing {
   readonly #limitBytes: number
-  #byOrigin = new Map<MemberId, Map<number, { readonly order: number; readonly delta: Delta }>>()
-  #queue: (Delta | undefined)[] = []
-  #head = 0
-  #order = 0
+  readonly #segmentBytes: number
+  readonly #segments: Segment[] = []
+  #spare: Uint8Array | undefined
   #bytes = 0
+  #size = 0
 
   constructor(limitBytes: number) {
     this.#limitBytes = limitBytes
+    this.#segmentBytes = Math.min(SEGMENT_BYTES, Math.ceil(limitBytes / 16))
   }
 
+  /** Memory held, in bytes. */
   get bytes(): number {
     return this.#bytes
   }
 
+  /** Number of deltas. */
   get size(): number {
-    return this.#queue.length - this.#head
+    return this.#size
   }
 
-  add(delta: Delta): void {
-    const { origin, seq } = delta.stamp
-    let deltas = this.#byOrigin.get(origin)
-    if (deltas === undefined) {
-      deltas = new Map()
-      this.#byOrigin.set(origin, deltas)
+  /** Keeps a copy of a delta's message. Each dot is to be added once: the seen-set sees to that. */
+  add({ origin, seq }: Dot, message: Uint8Array): void {
+    const segment = this.#segmentFor(message.length)
+    if (segment === undefined) return
+    segment.bytes.set(message, segment.used)
+    segment.used += message.length
+    segment.origins.push(origin)
+    segment.seqs.push(seq)
+    segment.ends.push(segment.used)
+    this.#size++
+  }
+
+  /** What it has of these dots, at most `most` of them decoded. */
+  find(missing: readonly MissingDots[], most: number): KeptDeltas {
+    const wanted = new Map<MemberId, readonly Range[]>()
+    let wantedCount = 0
+    let complete = true
+    for (const { origin, ranges } of missing) {
+      // A range that cannot be here as a whole: who lacks so much compares states instead.
+      const possible = ranges.filter(([from, to]) => to - from < this.#size)
+      if (possible.length < ranges.length) complete = false
+      for (const [from, to] of possible) wantedCount += to - from + 1
+      wanted.set(origin, possible)
     }
-    if (deltas.has(seq)) return
-    deltas.set(seq, { order: this.#order++, delta })
-    this.#queue.push(delta)
-    this.#bytes += deltaBytes(delta)
-    while (this.#bytes > this.#limitBytes && this.size > 0) this.#dropOldest()
+    const deltas: Delta[] = []
+    let count = 0
+    for (const { bytes, origins, seqs, ends } of this.#segments) {
+      for (let index = 0; index < seqs.length; index++) {
+        const ranges = wanted.get(origins[index]!)
+        if (ranges === undefined || !contains(ranges, seqs[index]!)) continue
+        if (count++ >= most) continue
+        const message = decodeMessage(bytes.subarray(index === 0 ? 0 : ends[index - 1]!, ends[index]))
+        if (message.kind === 'delta') deltas.push(message.delta)
+      }
+    }
+    return { deltas, count, complete: complete && count === wantedCount }
   }
 
-  get(origin: MemberId, seq: number): Delta | undefined {
-    return this.#byOrigin.get(origin)?.get(seq)?.delta
-  }
-
-  /** Where a delta stands in the order of application, for sorting. */
-  order(delta: Delta): number {
-    return this.#byOrigin.get(delta.stamp.origin)?.get(delta.stamp.seq)?.order ?? -1
+  /** One with room for so many bytes; undefined when the whole ring has not. */
+  #segmentFor(length: number): Segment | undefined {
+    const last = this.#segments.at(-1)
+    if (last !== undefined && last.bytes.length - last.used >= length) return last
+    const size = Math.max(this.#segmentBytes, length)
+    if (size > this.#limitBytes) return undefined
+    while (this.#bytes + size > this.#limitBytes) this.#dropOldest()
+    const bytes = this.#spare?.length === size ? this.#spare : Buffer.allocUnsafeSlow(size)
+    this.#spare = undefined
+    const segment = { bytes, used: 0, origins: [], seqs: [], ends: [] }
+    this.#segments.push(segment)
+    this.#bytes += size
+    return segment
   }
 
   #dropOldest(): void {
-    const delta = this.#queue[this.#head]!
-    this.#queue[this.#head++] = undefined
-    this.#bytes -= deltaBytes(delta)
-    const deltas = this.#byOrigin.get(delta.stamp.origin)
-    deltas?.delete(delta.stamp.seq)
-    if (deltas?.size === 0) this.#byOrigin.delete(delta.stamp.origin)
-    if (this.#head > 1_024 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head)
-      this.#head = 0
-    }
+    const { bytes, seqs } = this.#segments.shift()!
+    this.#bytes -= bytes.length
+    this.#size -= seqs.length
+    this.#spare = bytes
   }
+}
+
+function contains(ranges: readonly Range[], seq: number): boolean {
+  let low = 0
+  let high = ranges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ranges[middle]![1] < seq) low = middle + 1
+    else high = middle
+  }
+  return low < ranges.length && ranges[low]![0] <= seq
 }

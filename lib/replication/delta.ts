@@ -41,10 +41,3 @@ export interface RecordSnapshot {
 
 /** The writes of a delta that has none. */
 export const NO_WRITES: AttributeWrites = new Map()
-
-/** Roughly what a delta costs in memory and on the wire, in bytes. */
-export function deltaBytes(delta: Delta): number {
-  let bytes = 96 + delta.deps.length * 24
-  for (const [name, value] of delta.writes) bytes += name.length + (value?.length ?? 0) + 16
-  return bytes
-}

@@ -1,8 +1,8 @@
 import type { MemberId } from '../membership/member.js'
 import { BUCKETS } from './bucket-index.js'
-import type { RecordSnapshot } from './delta.js'
 import type { BucketPart, ReplicationMessage } from './messages.js'
 import { type Hash64, sameHash } from './mix.js'
+import type { PackedRecord } from './packed-record.js'
 import type { Peers } from './peers.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
@@ -10,9 +10,16 @@ import type { Digest } from './seen-set.js'
 
 type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
 
-/** Pieces sent in answer to one request: the credit window. */
-const CHUNKS_MAX = 16
-const DONATION_IDLE_MS = 2_000
+/**
+ * Pieces sent in answer to one request. Made in one go, they are what live deltas may have to wait for, on both sides;
+ * the joiner keeps two requests under way, so that neither side waits for the other.
+ */
+const CHUNKS_MAX = 4
+/** Longer than a joiner waits before it repeats a request. */
+const DONATION_IDLE_MS = 5_000
+/** A key, or a part, beside what a record takes. */
+const KEY_BYTES = 24
+const PART_BYTES = 64
 
 interface Serving {
   readonly id: number
@@ -27,7 +34,7 @@ interface Part {
   upTo: RecordKey | undefined
   keys: RecordKey[]
   tombstones: [RecordKey, Dot][]
-  records: RecordSnapshot[]
+  records: PackedRecord[]
 }
 
 /**
@@ -46,7 +53,7 @@ export class Donor {
     this.#digest = digest
   }
 
-  /** Whether a transfer is going on; tombstones are kept meanwhile. */
+  /** Whether a transfer is going on; tombstones and expired records are kept meanwhile. */
   get donating(): boolean {
     this.#clean()
     return this.#serving.size > 0
@@ -92,24 +99,31 @@ export class Donor {
     serving.atMs = state.now()
     const have = new Map(message.have.map(({ key, hash }) => [key, hash]))
     const { chunkBytes } = state.options
+    // Fewer at first: this may be the first transfer of this process, and its code is slow as yet.
+    const chunksMax = Math.min(CHUNKS_MAX, Math.max(1, message.number))
     let parts: BucketPart[] = []
     let bytes = 0
     let chunks = 0
     const flush = (last: boolean): void => {
-      state.env.send([from], { kind: 'reconcileChunk', id: message.id, parts, last }, { bulk: true })
+      state.env.send(
+        [from],
+        { kind: 'reconcileChunk', id: message.id, parts, last, number: message.number },
+        { bulk: true },
+      )
       parts = []
       bytes = 0
       chunks++
     }
     for (const [index, bucket] of message.buckets.entries()) {
       let after = index === 0 ? message.after : undefined
+      const keys = this.#keys(bucket)
       do {
-        const { part, size } = this.#part(bucket, after, have, chunkBytes - bytes)
+        const { part, size } = this.#part(bucket, keys, after, have, chunkBytes - bytes)
         parts.push(part)
         bytes += size
         after = part.upTo
         if (bytes >= chunkBytes || after !== undefined) {
-          const last = chunks + 1 === CHUNKS_MAX || (after === undefined && index === message.buckets.length - 1)
+          const last = chunks + 1 === chunksMax || (after === undefined && index === message.buckets.length - 1)
           flush(last)
           if (last) return
         }
@@ -122,17 +136,24 @@ export class Donor {
     this.#serving.delete(from)
   }
 
+  /** Records and tombstones of a bucket, ascending; a record may have both. */
+  #keys(bucket: number): RecordKey[] {
+    const { tombstones } = this.#state
+    return [...this.#state.keys(bucket), ...tombstones.keys(bucket)].sort()
+  }
+
   /** What a bucket has after a key, up to about `limitBytes`, but at least one entry. */
   #part(
     bucket: number,
+    keys: readonly RecordKey[],
     after: RecordKey | undefined,
     have: ReadonlyMap<RecordKey, Hash64>,
     limitBytes: number,
   ): { part: Part; size: number } {
     const state = this.#state
     const part: Part = { bucket, after, upTo: undefined, keys: [], tombstones: [], records: [] }
-    const keys = [...state.keys(bucket), ...state.tombstones.keys(bucket)].sort()
-    let size = 64
+    const now = state.now()
+    let size = PART_BYTES
     let previous: RecordKey | undefined
     for (const key of keys) {
       if ((after !== undefined && key <= after) || key === previous) continue
@@ -141,17 +162,19 @@ export class Donor {
         break
       }
       previous = key
-      size += 48
+      size += KEY_BYTES
       const tombstone = state.tombstones.get(key)
       if (tombstone !== undefined) part.tombstones.push([key, tombstone])
-      const hash = state.hash(key)
-      if (hash === undefined) continue
-      part.keys.push(key)
       const known = have.get(key)
-      if (known !== undefined && sameHash(known, hash)) continue
-      const record = state.records.peek(key)!
-      part.records.push(record.snapshot(state.now()))
-      size += record.bytes + record.attributes.size * 32 + record.context.size * 24
+      const hash = known === undefined ? undefined : state.hash(key)
+      if (known !== undefined && hash !== undefined && sameHash(known, hash)) {
+        part.keys.push(key)
+        continue
+      }
+      const record = state.records.packed(key, now)
+      if (record === undefined) continue
+      part.records.push(record)
+      size += record.bytes.length
     }
     return { part, size }
   }

@@ -21,7 +21,7 @@ export class DueWheel {
     const slot = Math.max(Math.ceil(atMs / this.#slotMs), this.#next)
     const before = this.#filed.get(key)
     if (before !== undefined && before <= slot) return
-    this.remove(key)
+    if (before !== undefined) this.remove(key)
     this.#filed.set(key, slot)
     const keys = this.#slots.get(slot)
     if (keys === undefined) this.#slots.set(slot, new Set([key]))

@@ -1,15 +1,16 @@
 import type { MemberId } from '../membership/member.js'
 import { DueWheel } from './due-wheel.js'
 import type { CheckEntry, TouchEntry } from './messages.js'
-import type { Peers } from './peers.js'
+import type { Peer, Peers } from './peers.js'
 import type { ReplicaRecord } from './record.js'
+import type { Glance } from './record-table.js'
 import type { RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import { type AccessStamp, compareAccess } from './stamp.js'
 import { maxInactiveMs, type Touches } from './touches.js'
 
 const SLOT_MS = 100
-const DUE_MAX = 5_000
+const DUE_MAX = 500
 const ROUND_MAX = 1_000
 const ROUNDS_MAX = 8
 const RETRY_MS = 1_000
@@ -60,8 +61,7 @@ export class Expiry {
   }
 
   /** A record is new or its limit changed. */
-  file(key: RecordKey): void {
-    const record = this.#state.visible(key)
+  file(key: RecordKey, record: Glance | undefined = this.#state.glance(key)): void {
     const limit = record === undefined ? undefined : maxInactiveMs(record)
     if (limit === undefined) this.#wheel.remove(key)
     else this.#wheel.file(key, record!.usedAtMs + limit + this.#touches.slackMs(limit))
@@ -89,13 +89,14 @@ export class Expiry {
     if (!this.#state.ready) return
     this.#repeat(now)
     const entries: CheckEntry[] = []
+    const ready = this.#peers.ready()
     for (const key of this.#wheel.take(now, DUE_MAX)) {
       const record = this.#state.records.peek(key)
       const limit = record === undefined ? undefined : maxInactiveMs(record)
       if (record === undefined || limit === undefined) continue
       const dueMs = record.usedAtMs + limit + this.#touches.slackMs(limit)
       if (now < dueMs) this.#wheel.file(key, dueMs)
-      else if (this.#mayExpire(record, now, dueMs)) entries.push({ key, access: record.access })
+      else if (this.#mayExpire(record, ready, now, dueMs)) entries.push({ key, access: record.access })
       else this.#wheel.file(key, now + RETRY_MS)
     }
     for (let i = 0; i < entries.length; i += ROUND_MAX) this.#ask(entries.slice(i, i + ROUND_MAX), now)
@@ -139,10 +140,9 @@ export class Expiry {
     return this.#fencedAtMs === undefined
   }
 
-  #mayExpire(record: ReplicaRecord, now: number, dueMs: number): boolean {
+  #mayExpire(record: ReplicaRecord, ready: readonly Peer[], now: number, dueMs: number): boolean {
     const self = this.#state.env
     if (record.access.origin === self.id) return true
-    const ready = this.#peers.ready()
     const rank = ready.filter(peer => peer.name < (self.name ?? self.id)).length
     // The last user's member may know better, or think it was another that is gone: it goes first, not alone.
     const turn = ready.some(peer => peer.id === record.access.origin) ? rank + 1 : rank

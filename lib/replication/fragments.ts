@@ -40,6 +40,11 @@ export function fragments(message: Uint8Array, number: number): Uint8Array[] | u
   })
 }
 
+/** Whether this is part of a message, and not a whole one. */
+export function isPart(payload: Uint8Array): boolean {
+  return payload[0] === MARK
+}
+
 interface Held {
   readonly from: MemberId
   readonly sinceMs: number
@@ -67,7 +72,7 @@ export class Defragmenter {
    * @throws {ProtocolError} for a part no sender makes
    */
   take(payload: Uint8Array, from: MemberId, nowMs: number): Uint8Array | 'waiting' | 'incomplete' {
-    if (payload[0] !== MARK) return payload
+    if (!isPart(payload)) return payload
     if (payload.length <= HEAD_BYTES) throw new ProtocolError('A part without content')
     const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
     const index = view.getUint16(5)
@@ -81,8 +86,9 @@ export class Defragmenter {
       return 'incomplete'
     }
     if (index < held.parts.length) return 'waiting'
-    // A copy, or the part would keep what arrived with it in memory.
-    const part = payload.slice(HEAD_BYTES)
+    // A copy where the part would keep much that arrived with it in memory.
+    const isAlone = 2 * payload.length >= payload.buffer.byteLength
+    const part = isAlone ? payload.subarray(HEAD_BYTES) : payload.slice(HEAD_BYTES)
     held.parts.push(part)
     held.bytes += part.length
     this.#bytes += part.length

@@ -1,6 +1,7 @@
 import type { MemberId } from '../membership/member.js'
 import type { Delta, RecordSnapshot } from './delta.js'
 import type { Hash64 } from './mix.js'
+import type { PackedRecord } from './packed-record.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { Digest, MissingDots } from './seen-set.js'
 import type { AccessStamp } from './stamp.js'
@@ -39,15 +40,16 @@ export interface BucketPart {
   readonly bucket: number
   readonly after: RecordKey | undefined
   readonly upTo: RecordKey | undefined
-  /** All keys held, also of records that do not travel because the hashes agree. */
+  /** Keys held whose records do not travel because the hashes agree. */
   readonly keys: readonly RecordKey[]
   readonly tombstones: readonly (readonly [RecordKey, Dot])[]
-  readonly records: readonly RecordSnapshot[]
+  readonly records: readonly PackedRecord[]
 }
 
 /** What replicas of one scope tell each other. */
 export type ReplicationMessage =
-  | { readonly kind: 'delta'; readonly delta: Delta }
+  /** `encoded`: the message as bytes, where they are at hand already. */
+  | { readonly kind: 'delta'; readonly delta: Delta; readonly encoded?: Uint8Array }
   | { readonly kind: 'fetch'; readonly key: RecordKey }
   | { readonly kind: 'record'; readonly record: RecordSnapshot }
   | { readonly kind: 'tombstone'; readonly key: RecordKey; readonly dot: Dot }
@@ -69,7 +71,8 @@ export type ReplicationMessage =
       /** With a round: the sender stood still itself and has not caught up. */
       readonly fenced?: boolean
     }
-  | { readonly kind: 'pull'; readonly missing: readonly MissingDots[] }
+  /** `hint`: what is not kept needs no answer. */
+  | { readonly kind: 'pull'; readonly missing: readonly MissingDots[]; readonly hint?: boolean }
   | { readonly kind: 'notKept' }
   | { readonly kind: 'reconcileStart'; readonly id: number }
   | { readonly kind: 'reconcileBusy'; readonly id: number }
@@ -80,7 +83,7 @@ export type ReplicationMessage =
       readonly members: readonly KnownMember[]
       /** One per bucket. */
       readonly hashes: readonly Hash64[]
-      /** Buckets with tombstones, ascending. */
+      /** Buckets with tombstones or expired records, ascending. */
       readonly buried: readonly number[]
     }
   | {
@@ -91,6 +94,8 @@ export type ReplicationMessage =
       readonly after: RecordKey | undefined
       /** The asking side's records of these buckets, or as many as fit. */
       readonly have: readonly KeyHash[]
+      /** Which request of the transfer it is, from 1; the answer bears it. */
+      readonly number: number
     }
   | {
       readonly kind: 'reconcileChunk'
@@ -98,6 +103,8 @@ export type ReplicationMessage =
       readonly parts: readonly BucketPart[]
       /** Nothing follows without another request. */
       readonly last: boolean
+      /** The request it answers. */
+      readonly number: number
     }
 
 /** Names of the messages members of a scope exchange. */

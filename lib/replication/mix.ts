@@ -26,9 +26,14 @@ export function mixNumber(hash: number, value: number): number {
   return finish(Math.imul(finish(Math.imul(hash, 31) ^ low), 31) ^ high)
 }
 
+/** What a key contributes to the mixes below; worth keeping, for it is most of their work. */
+export function keyMix(key: string): Hash64 {
+  return { high: hashText(key, 0x2545f491), low: hashText(key, 0x1b873593) }
+}
+
 /** The part one attribute's stamp has in its record's hash. */
-export function attributeMix(key: string, name: string, stamp: Stamp): Hash64 {
-  return { high: lane(0x2545f491, key, name, stamp), low: lane(0x1b873593, key, name, stamp) }
+export function attributeMix(key: Hash64, name: string, stamp: Stamp): Hash64 {
+  return { high: lane(key.high, name, stamp), low: lane(key.low, name, stamp) }
 }
 
 /** The part a record's mere presence has in its hash. */
@@ -37,7 +42,7 @@ export function presenceMix(key: string): Hash64 {
 }
 
 /** The part the limit of its expiry has in a record's hash: none without one. */
-export function limitMix(key: string, { wallMs, counter, origin }: Omit<Stamp, 'seq'>): Hash64 {
+export function limitMix(key: Hash64, { wallMs, counter, origin }: Omit<Stamp, 'seq'>): Hash64 {
   return wallMs === 0 ? ZERO_HASH : attributeMix(key, '', { wallMs, counter, origin, seq: 0 })
 }
 
@@ -51,8 +56,8 @@ export function sameHash(a: Hash64, b: Hash64): boolean {
   return a.high === b.high && a.low === b.low
 }
 
-function lane(seed: number, key: string, name: string, stamp: Stamp): number {
-  let hash = hashText(name, hashText(key, seed))
+function lane(key: number, name: string, stamp: Stamp): number {
+  let hash = hashText(name, key)
   hash = mixNumber(mixNumber(hash, stamp.wallMs), stamp.counter)
   return mixNumber(hashText(stamp.origin, hash), stamp.seq) >>> 0
 }

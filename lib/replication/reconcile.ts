@@ -14,7 +14,24 @@ type Chunk = Extract<ReplicationMessage, { kind: 'reconcileChunk' }>
 /** What one request covers at most. */
 const REQUEST_BUCKETS_MAX = 64
 const REQUEST_HASHES_MAX = 2_048
-const RETRIES_MAX = 12
+/** How often an unanswered request is repeated, each time after twice as long, up to so many times the first wait. */
+const RETRIES_MAX = 6
+const BACKOFF_MAX = 4
+/** Requests under way: while the donor answers one, the answer to the other is merged. */
+const LANES = 2
+
+/** Every so many-th bucket, asked for one after another. */
+interface Lane {
+  /** Buckets still to compare, ascending, and how far into the first. */
+  todo: number[]
+  after: RecordKey | undefined
+  /** The number of the last request. */
+  request: number
+  activeAtMs: number
+  retries: number
+  /** The answer to the last request is over and a piece of it is missing. */
+  torn: boolean
+}
 
 interface Running {
   readonly id: number
@@ -27,13 +44,9 @@ interface Running {
   readonly stale: Set<number>
   /** What the donor has seen and does not hold: removed with the claim, not before, or equal seen-sets would differ. */
   readonly gone: Set<RecordKey>
-  /** Buckets still to compare, ascending, and how far into the first. */
-  todo: number[]
-  after: RecordKey | undefined
-  activeAtMs: number
-  retries: number
-  /** The answer to the last request is over and a piece of it is missing. */
-  torn: boolean
+  /** What is still to do, by bucket modulo their number; the first counts the time until the header, too. */
+  readonly lanes: readonly Lane[]
+  requests: number
   /** Something had to be left out, so nothing may be claimed. */
   tainted: boolean
 }
@@ -88,11 +101,15 @@ export class Reconcile {
       claim: undefined,
       stale: new Set(),
       gone: new Set(),
-      todo: [],
-      after: undefined,
-      activeAtMs: state.now(),
-      retries: 0,
-      torn: false,
+      lanes: Array.from({ length: LANES }, () => ({
+        todo: [],
+        after: undefined,
+        request: 0,
+        activeAtMs: state.now(),
+        retries: 0,
+        torn: false,
+      })),
+      requests: 0,
       tainted: false,
     }
     this.#sendStart(this.#running)
@@ -108,9 +125,13 @@ export class Reconcile {
     if (!state.options.rules.claimV0Last) state.seen.claim(message.digest)
     const buried = new Set(message.buried)
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      const differs = !sameHash(message.hashes[bucket]!, state.buckets.hashes[bucket]!)
-      if (differs || buried.has(bucket)) run.todo.push(bucket)
+      const differs = !sameHash(message.hashes[bucket]!, state.buckets.hash(bucket))
+      if (differs || buried.has(bucket)) laneOf(run, bucket).todo.push(bucket)
       else this.#missed(state.expired.keys(bucket), run)
+    }
+    for (const lane of run.lanes) {
+      lane.retries = 0
+      if (lane.todo.length > 0) this.#request(lane, run)
     }
     this.#progress(run)
   }
@@ -118,20 +139,26 @@ export class Reconcile {
   chunk(message: Chunk, from: MemberId): void {
     const run = this.#current(message.id, from)
     if (run?.seen === undefined) return
+    let lane: Lane | undefined
     for (const part of message.parts) {
+      lane = laneOf(run, part.bucket)
+      if (!lane.todo.includes(part.bucket)) continue
       // After a lost piece the rest does not join up: the next tick asks again from where we are.
-      if (part.bucket !== run.todo[0] || part.after !== run.after) {
-        run.torn ||= message.last
+      if (part.bucket !== lane.todo[0] || isBehind(lane.after, part.after)) {
+        lane.torn ||= message.last && message.number === lane.request
         return
       }
+      // Of a late answer to a request that was repeated.
+      if (part.upTo !== undefined && !isBehind(lane.after, part.upTo)) continue
       this.#merge(part, run)
-      run.after = part.upTo
-      run.retries = 0
-      run.activeAtMs = this.#state.now()
-      if (part.upTo !== undefined) continue
-      run.todo.shift()
+      lane.after = part.upTo
+      lane.retries = 0
+      lane.activeAtMs = this.#state.now()
+      if (part.upTo === undefined) lane.todo.shift()
     }
-    if (message.last) this.#progress(run)
+    if (lane === undefined || !message.last || message.number !== lane.request) return
+    if (lane.todo.length > 0) this.#request(lane, run)
+    else this.#progress(run)
   }
 
   /**
@@ -157,14 +184,21 @@ export class Reconcile {
   tick(): void {
     const run = this.#running
     if (run === undefined) return
-    if (!run.torn && this.#state.now() - run.activeAtMs < this.#state.options.reconcileTimeoutMs) return
-    if (++run.retries > RETRIES_MAX) {
-      this.abandon()
+    if (run.seen === undefined) {
+      const lane = run.lanes[0]!
+      if (!this.#isDue(lane)) return
+      if (++lane.retries > RETRIES_MAX) return this.abandon()
+      lane.activeAtMs = this.#state.now()
+      this.#sendStart(run)
       return
     }
-    run.activeAtMs = this.#state.now()
-    if (run.seen === undefined) this.#sendStart(run)
-    else this.#request(run)
+    for (const lane of run.lanes) {
+      if (lane.todo.length === 0 || !(lane.torn || this.#isDue(lane))) continue
+      if (++lane.retries > RETRIES_MAX) return this.abandon()
+      this.#request(lane, run)
+    }
+    // The last answer may have done without the piece that said it was the last.
+    if (run.lanes.every(({ todo }) => todo.length === 0)) this.#progress(run)
   }
 
   /** Gives up with this donor; what was merged stays merged. */
@@ -186,13 +220,18 @@ export class Reconcile {
     this.#state.env.send([run.donor], { kind: 'reconcileStart', id: run.id })
   }
 
+  #isDue({ activeAtMs, retries }: Lane): boolean {
+    const waitMs = this.#state.options.reconcileTimeoutMs * Math.min(2 ** retries, BACKOFF_MAX)
+    return this.#state.now() - activeAtMs >= waitMs
+  }
+
+  /** Ends the comparison when all is done, and nothing has to be done again. */
   #progress(run: Running): void {
-    if (run.todo.length === 0 && run.stale.size > 0) {
-      run.todo = [...run.stale].sort((a, b) => a - b)
+    if (run.lanes.some(({ todo }) => todo.length > 0)) return
+    if (run.stale.size > 0) {
+      for (const bucket of [...run.stale].sort((a, b) => a - b)) laneOf(run, bucket).todo.push(bucket)
       run.stale.clear()
-    }
-    if (run.todo.length > 0) {
-      this.#request(run)
+      for (const lane of run.lanes) if (lane.todo.length > 0) this.#request(lane, run)
       return
     }
     this.#running = undefined
@@ -208,38 +247,57 @@ export class Reconcile {
     this.#finished(claimed)
   }
 
-  #request(run: Running): void {
+  #request(lane: Lane, run: Running): void {
     const buckets: number[] = []
     const have: KeyHash[] = []
-    for (const bucket of run.todo.slice(0, REQUEST_BUCKETS_MAX)) {
-      const keys = this.#state.keys(bucket)
-      if (buckets.length > 0 && have.length + keys.length > REQUEST_HASHES_MAX) break
+    for (const bucket of lane.todo.slice(0, REQUEST_BUCKETS_MAX)) {
+      const isFirst = buckets.length === 0
+      const keys = this.#state.keys(bucket).filter(key => !isFirst || isBehind(lane.after, key))
+      if (!isFirst && have.length + keys.length > REQUEST_HASHES_MAX) break
       buckets.push(bucket)
       for (const key of keys) {
         if (have.length < REQUEST_HASHES_MAX) have.push({ key, hash: this.#state.hash(key)! })
       }
     }
-    run.activeAtMs = this.#state.now()
-    run.torn = false
-    this.#state.env.send([run.donor], { kind: 'reconcileRequest', id: run.id, buckets, after: run.after, have })
+    const number = ++run.requests
+    lane.request = number
+    lane.activeAtMs = this.#state.now()
+    lane.torn = false
+    const { after } = lane
+    this.#state.env.send([run.donor], { kind: 'reconcileRequest', id: run.id, buckets, after, have, number })
   }
 
   #merge(part: BucketPart, run: Running): void {
     const state = this.#state
     for (const [key, dot] of part.tombstones) this.#applier.takeTombstone(key, dot, true)
+    // Before the records are in, since what they bring is held there.
+    const inside = state
+      .keys(part.bucket)
+      .filter(key => isBehind(part.after, key) && (part.upTo === undefined || key <= part.upTo))
+    const held = new Set(inside.length === 0 ? [] : part.keys)
     this.#merging = true
-    for (const record of part.records) if (!this.#applier.mergeRecord(record, true)) run.tainted = true
+    for (const record of part.records) {
+      if (!this.#applier.mergePacked(record)) run.tainted = true
+      if (inside.length > 0) held.add(record.key)
+    }
     this.#merging = false
-    const held = new Set(part.keys)
-    const unknown = state.keys(part.bucket).filter(key => {
-      const inside = (part.after === undefined || key > part.after) && (part.upTo === undefined || key <= part.upTo)
-      return inside && !held.has(key)
-    })
-    this.#missed(unknown, run)
+    this.#missed(
+      inside.filter(key => !held.has(key)),
+      run,
+    )
   }
 
   /** What the donor does not hold although it has seen the creation was removed there for good. */
   #missed(keys: Iterable<RecordKey>, run: Running): void {
     for (const key of keys) if (this.#state.provesRemoval(run.seen!, key)) run.gone.add(key)
   }
+}
+
+function laneOf(run: Running, bucket: number): Lane {
+  return run.lanes[bucket % run.lanes.length]!
+}
+
+/** Whether a place in a bucket, or its beginning, comes before a key. */
+function isBehind(after: RecordKey | undefined, key: RecordKey | undefined): boolean {
+  return key !== undefined && (after === undefined || after < key)
 }

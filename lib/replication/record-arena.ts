@@ -37,12 +37,19 @@ export class RecordArena {
 
   /** Copies a block in and returns its slot. */
   put(block: Uint8Array): number {
-    const slot = this.#takeSlot()
-    this.#place(slot, block)
+    const slot = this.allocate(block.length)
+    this.get(slot).set(block)
     return slot
   }
 
-  /** The block of a slot; it is valid until the next `put` or `delete`. */
+  /** Makes room for a block and returns its slot; the bytes are to be written at once, to what `get` returns. */
+  allocate(length: number): number {
+    const slot = this.#takeSlot()
+    this.#place(slot, length)
+    return slot
+  }
+
+  /** The block of a slot; what is there is never written to again, but its memory is kept as long as this is. */
   get(slot: number): Buffer {
     const offset = this.#offsetOf[slot]!
     const { bytes } = this.#slabs[this.#slabOf[slot]!]!
@@ -76,8 +83,8 @@ export class RecordArena {
     return this.#slots++
   }
 
-  #place(slot: number, block: Uint8Array): void {
-    const size = HEADER_BYTES + block.length
+  #place(slot: number, length: number): void {
+    const size = HEADER_BYTES + length
     let slab = this.#slabs[this.#current]
     if (slab === undefined || slab.used + size > slab.bytes.length) {
       this.#leaveCurrent()
@@ -88,8 +95,7 @@ export class RecordArena {
       this.#slabs[this.#current] = slab
     }
     slab.bytes.writeUInt32LE(slot, slab.used)
-    slab.bytes.writeUInt32LE(block.length, slab.used + 4)
-    slab.bytes.set(block, slab.used + HEADER_BYTES)
+    slab.bytes.writeUInt32LE(length, slab.used + 4)
     this.#slabOf[slot] = this.#current
     this.#offsetOf[slot] = slab.used
     slab.used += size
@@ -121,7 +127,8 @@ export class RecordArena {
       const length = slab.bytes.readUInt32LE(offset + 4)
       if (this.#slabOf[slot] === emptiest && this.#offsetOf[slot] === offset) {
         this.#liveBytes -= HEADER_BYTES + length
-        this.#place(slot, slab.bytes.subarray(offset + HEADER_BYTES, offset + HEADER_BYTES + length))
+        this.#place(slot, length)
+        this.get(slot).set(slab.bytes.subarray(offset + HEADER_BYTES, offset + HEADER_BYTES + length))
       }
       offset += HEADER_BYTES + length
     }

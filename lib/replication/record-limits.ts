@@ -2,8 +2,10 @@ import { MessageTooLargeError } from '../errors.js'
 import type { ReplicaRecord } from './record.js'
 import type { AttributeWrites } from './replica-contract.js'
 
-/** Attributes of one record, removed ones included. */
+/** Attributes of one record. */
 export const ATTRIBUTES_MAX = 1_024
+/** Names one record remembers, removed ones included: these stay as stamps. */
+export const NAMES_MAX = 16_384
 /** Length of an attribute's name, in UTF-8 bytes. */
 export const NAME_BYTES_MAX = 256
 /** Size of one value, in bytes. */
@@ -13,7 +15,8 @@ export const RECORD_BYTES_MAX: number = 4 * 1024 * 1024
 
 /** @throws {MessageTooLargeError} when the writes would take a record beyond its limits; nothing has changed then. */
 export function checkLimits(writes: AttributeWrites, record: ReplicaRecord | undefined): void {
-  let count = record?.attributes.size ?? 0
+  let names = record?.attributes.size ?? 0
+  let added = 0
   let bytes = record?.bytes ?? 0
   for (const [name, value] of writes) {
     const nameBytes = name.length > NAME_BYTES_MAX ? name.length : Buffer.byteLength(name)
@@ -21,9 +24,15 @@ export function checkLimits(writes: AttributeWrites, record: ReplicaRecord | und
     if (nameBytes > NAME_BYTES_MAX) throw new MessageTooLargeError('An attribute name', nameBytes, NAME_BYTES_MAX)
     if (size > VALUE_BYTES_MAX) throw new MessageTooLargeError('An attribute value', size, VALUE_BYTES_MAX)
     const before = record?.attributes.get(name)
-    if (before === undefined) count++
+    if (before === undefined) names++
+    if (value !== undefined) added += before?.value === undefined ? 1 : 0
+    else added -= before?.value === undefined ? 0 : 1
     bytes += size + nameBytes - (before === undefined ? 0 : nameBytes + (before.value?.length ?? 0))
   }
-  if (count > ATTRIBUTES_MAX) throw new MessageTooLargeError('A record (attributes, not bytes)', count, ATTRIBUTES_MAX)
+  if (added > 0 && names > ATTRIBUTES_MAX) {
+    const live = added + (record?.live().size ?? 0)
+    if (live > ATTRIBUTES_MAX) throw new MessageTooLargeError('A record', live, ATTRIBUTES_MAX, 'attributes')
+  }
+  if (names > NAMES_MAX) throw new MessageTooLargeError('A record', names, NAMES_MAX, 'names, removed ones included')
   if (bytes > RECORD_BYTES_MAX) throw new MessageTooLargeError('A record', bytes, RECORD_BYTES_MAX)
 }

@@ -1,10 +1,9 @@
-import protobuf from 'protobufjs/minimal.js'
 import { bucketOf } from './bucket-index.js'
-import { FieldReader } from './codec-reader.js'
-import { readRecord, writeRecord } from './codec-records.js'
 import type { Hash64 } from './mix.js'
+import { PackedRecord, packedValue } from './packed-record.js'
 import { ReplicaRecord } from './record.js'
 import { RecordArena } from './record-arena.js'
+import { packRecord, RecordPacker } from './record-packing.js'
 import type { RecordKey } from './replica-contract.js'
 import { ShardedMap } from './sharded-map.js'
 
@@ -12,6 +11,13 @@ import { ShardedMap } from './sharded-map.js'
 const HEADER_BYTES = 24
 /** Records looked at in one go: more than one message can bring, in less than two milliseconds of packing. */
 const STEPS_MAX = 512
+
+/** What is asked of records that nobody has in hands. */
+export interface Glance {
+  /** Local monotonic time of the last use known. */
+  readonly usedAtMs: number
+  value(name: string): Uint8Array | undefined
+}
 
 /**
  * The records by key. At most so many are objects, ready to be read and changed; beyond that those not used for the
@@ -31,6 +37,11 @@ export class RecordTable {
 
   get size(): number {
     return this.#entries.size
+  }
+
+  /** How many are objects. */
+  get unpacked(): number {
+    return this.#unpacked.length
   }
 
   /** Memory of packed records, in bytes. */
@@ -66,6 +77,21 @@ export class RecordTable {
     return typeof entry === 'number' ? unpacked(key, this.#arena.get(entry)) : entry
   }
 
+  /** A look at a record that leaves it as it is; only for now. */
+  glance(key: RecordKey): Glance | undefined {
+    const entry = this.#entries.get(key)
+    return typeof entry === 'number' ? new PackedGlance(this.#arena.get(entry)) : entry
+  }
+
+  /** The record as it travels. What is packed is not copied: its memory is kept as long as this is. */
+  packed(key: RecordKey, nowMs: number): PackedRecord | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return undefined
+    if (typeof entry !== 'number') return new PackedRecord(packRecord(entry), ageMs(nowMs, entry.usedAtMs))
+    const block = this.#arena.get(entry)
+    return new PackedRecord(block.subarray(HEADER_BYTES), ageMs(nowMs, block.readDoubleLE(8)))
+  }
+
   /** A record's hash. */
   hash(key: RecordKey): Hash64 | undefined {
     const entry = this.#entries.get(key)
@@ -77,8 +103,19 @@ export class RecordTable {
   /** Adds a record, or puts one back. */
   set(key: RecordKey, record: ReplicaRecord): void {
     record.used = true
+    record.place = this.#unpacked.length
     this.#entries.set(key, record)
     this.#unpacked.push(record)
+  }
+
+  /** Adds a record that is not here, as it came; its hash is that of its summary. */
+  setPacked(key: RecordKey, record: PackedRecord, hash: Hash64, usedAtMs: number): void {
+    const { bytes } = record
+    const slot = this.#arena.allocate(HEADER_BYTES + bytes.length)
+    const block = this.#arena.get(slot)
+    writeHeader(block, hash, usedAtMs, usedAtMs)
+    block.set(bytes, HEADER_BYTES)
+    this.#entries.set(key, slot)
   }
 
   delete(key: RecordKey): void {
@@ -86,6 +123,7 @@ export class RecordTable {
     if (entry === undefined) return
     this.#entries.delete(key)
     if (typeof entry === 'number') this.#arena.delete(entry)
+    else this.#unlist(entry)
   }
 
   /** Packs what is too many; to be called when nobody has a record in hands. */
@@ -96,38 +134,64 @@ export class RecordTable {
     for (let step = 0; step < steps && unpacked.length > this.#unpackedMax; step++) {
       if (this.#hand >= unpacked.length) this.#hand = 0
       const record = unpacked[this.#hand]!
-      const isHeld = this.#entries.get(record.key) === record
-      if (isHeld && record.used) {
+      if (record.used) {
         record.used = false
         this.#hand++
         continue
       }
-      if (isHeld) this.#entries.set(record.key, this.#arena.put(packed(record)))
-      const last = unpacked.pop()!
-      if (this.#hand < unpacked.length) unpacked[this.#hand] = last
+      this.#entries.set(record.key, this.#put(record))
+      this.#unlist(record)
     }
+  }
+
+  #unlist({ place }: ReplicaRecord): void {
+    const last = this.#unpacked.pop()!
+    if (place === this.#unpacked.length) return
+    this.#unpacked[place] = last
+    last.place = place
+  }
+
+  #put(record: ReplicaRecord): number {
+    const packer = new RecordPacker(record)
+    const slot = this.#arena.allocate(HEADER_BYTES + packer.length)
+    const block = this.#arena.get(slot)
+    writeHeader(block, record.hash, record.usedAtMs, record.announcedAtMs)
+    packer.write(block, HEADER_BYTES)
+    return slot
   }
 }
 
-function packed(record: ReplicaRecord): Uint8Array {
-  const writer = protobuf.Writer.create()
-  writeRecord(writer, 1, record.snapshot(record.usedAtMs))
-  const body = writer.finish()
-  const block = Buffer.allocUnsafe(HEADER_BYTES + body.length)
-  block.writeUInt32LE(record.hash.high, 0)
-  block.writeUInt32LE(record.hash.low, 4)
-  block.writeDoubleLE(record.usedAtMs, 8)
-  block.writeDoubleLE(record.announcedAtMs, 16)
-  block.set(body, HEADER_BYTES)
-  return block
+function writeHeader(block: Buffer, hash: Hash64, usedAtMs: number, announcedAtMs: number): void {
+  block.writeUInt32LE(hash.high, 0)
+  block.writeUInt32LE(hash.low, 4)
+  block.writeDoubleLE(usedAtMs, 8)
+  block.writeDoubleLE(announcedAtMs, 16)
+}
+
+function ageMs(nowMs: number, usedAtMs: number): number {
+  return Math.max(0, Math.floor(nowMs - usedAtMs))
 }
 
 function unpacked(key: RecordKey, block: Buffer): ReplicaRecord {
   const usedAtMs = block.readDoubleLE(8)
-  const reader = new FieldReader(block.subarray(HEADER_BYTES))
-  reader.next(reader.length)
   const record = new ReplicaRecord(key, bucketOf(key), usedAtMs)
-  record.join(readRecord(reader), usedAtMs)
+  record.join(new PackedRecord(block.subarray(HEADER_BYTES), 0).snapshot(), usedAtMs)
   record.announcedAtMs = block.readDoubleLE(16)
   return record
+}
+
+class PackedGlance implements Glance {
+  readonly #block: Buffer
+
+  constructor(block: Buffer) {
+    this.#block = block
+  }
+
+  get usedAtMs(): number {
+    return this.#block.readDoubleLE(8)
+  }
+
+  value(name: string): Uint8Array | undefined {
+    return packedValue(this.#block.subarray(HEADER_BYTES), name)
+  }
 }

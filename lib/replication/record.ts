@@ -1,11 +1,16 @@
 import type { MemberId } from '../membership/member.js'
 import type { AttributeState, Context, Delta, RecordSnapshot } from './delta.js'
-import { attributeMix, type Hash64, limitMix, presenceMix, xor } from './mix.js'
+import { attributeMix, type Hash64, keyMix, limitMix, presenceMix, xor } from './mix.js'
 import type { RecordKey, Stamp } from './replica-contract.js'
 import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.js'
 
 /** Lives a record's context remembers; forgetting the oldest costs a fetch, never safety. */
 export const CONTEXT_MAX = 64
+
+/** An attribute with its part in the record's hash, kept because the next write takes it out again. */
+interface HeldAttribute extends AttributeState {
+  readonly mix: Hash64
+}
 
 /**
  * One replicated record: a map of attributes in which the larger stamp wins, removals included. Joining is idempotent,
@@ -16,7 +21,7 @@ export const CONTEXT_MAX = 64
 export class ReplicaRecord {
   readonly key: RecordKey
   readonly bucket: number
-  readonly attributes: Map<string, AttributeState> = new Map()
+  readonly attributes: Map<string, HeldAttribute> = new Map()
   readonly context: Map<MemberId, number> = new Map()
   access: AccessStamp = NEVER
   /** The latest use an expiry has judged too old. */
@@ -25,11 +30,15 @@ export class ReplicaRecord {
   usedAtMs: number
   /** Local monotonic time of the last use the others have been told of. */
   announcedAtMs: number
-  /** Whether it was asked for since RecordTable last looked. */
+  /** Whether it was asked for since RecordTable last looked, and its place in that table's list. */
   used = true
+  place = -1
   /** Names and live values, in bytes. */
   bytes = 0
   hash: Hash64
+  #mix: Hash64 | undefined
+  /** The member whose dot was applied last. */
+  #lastOrigin: MemberId = ''
 
   constructor(key: RecordKey, bucket: number, nowMs: number) {
     this.key = key
@@ -53,8 +62,7 @@ export class ReplicaRecord {
   applyDelta(delta: Delta): string[] {
     const changed: string[] = []
     for (const [name, value] of delta.writes) {
-      const state = value === undefined ? { stamp: delta.stamp } : { stamp: delta.stamp, value }
-      if (this.#set(name, state)) changed.push(name)
+      if (this.#set(name, delta.stamp, value)) changed.push(name)
     }
     this.#extend(delta.stamp.origin, delta.stamp.seq)
     if (delta.limit !== undefined) this.#judge(delta.limit)
@@ -64,7 +72,7 @@ export class ReplicaRecord {
   /** Joins a whole record into this one; the names whose value is now another. */
   join(snapshot: RecordSnapshot, nowMs: number): string[] {
     const changed: string[] = []
-    for (const [name, state] of snapshot.attributes) if (this.#set(name, state)) changed.push(name)
+    for (const [name, { stamp, value }] of snapshot.attributes) if (this.#set(name, stamp, value)) changed.push(name)
     for (const [origin, seq] of snapshot.context) this.#extend(origin, seq)
     this.#judge(snapshot.limit)
     this.use(snapshot.access, snapshot.ageMs, nowMs)
@@ -106,29 +114,37 @@ export class ReplicaRecord {
     return result
   }
 
+  get #keyMix(): Hash64 {
+    this.#mix ??= keyMix(this.key)
+    return this.#mix
+  }
+
   #judge(limit: AccessStamp): void {
     if (compareAccess(limit, this.limit) <= 0) return
-    this.hash = xor(xor(this.hash, limitMix(this.key, this.limit)), limitMix(this.key, limit))
+    this.hash = xor(xor(this.hash, limitMix(this.#keyMix, this.limit)), limitMix(this.#keyMix, limit))
     this.limit = limit
   }
 
-  #set(name: string, state: AttributeState): boolean {
+  #set(name: string, stamp: Stamp, value: Uint8Array | undefined): boolean {
     const before = this.attributes.get(name)
-    if (before !== undefined && compareStamps(state.stamp, before.stamp) <= 0) return false
+    if (before !== undefined && compareStamps(stamp, before.stamp) <= 0) return false
+    const mix = attributeMix(this.#keyMix, name, stamp)
     if (before !== undefined) {
-      this.hash = xor(this.hash, attributeMix(this.key, name, before.stamp))
+      this.hash = xor(this.hash, before.mix)
       this.bytes -= name.length + (before.value?.length ?? 0)
     }
-    this.hash = xor(this.hash, attributeMix(this.key, name, state.stamp))
-    this.bytes += name.length + (state.value?.length ?? 0)
-    this.attributes.set(name, state)
-    return before?.value !== undefined || state.value !== undefined
+    this.hash = xor(this.hash, mix)
+    this.bytes += name.length + (value?.length ?? 0)
+    this.attributes.set(name, value === undefined ? { stamp, mix } : { stamp, value, mix })
+    return before?.value !== undefined || value !== undefined
   }
 
   #extend(origin: MemberId, seq: number): void {
     const before = this.context.get(origin) ?? 0
     if (seq < before) return
-    this.context.delete(origin)
+    // Moved to the end, the place of the youngest, unless it is there.
+    if (origin !== this.#lastOrigin) this.context.delete(origin)
+    this.#lastOrigin = origin
     this.context.set(origin, seq)
     if (this.context.size <= CONTEXT_MAX) return
     for (const oldest of this.context.keys()) {

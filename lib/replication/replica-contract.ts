@@ -28,6 +28,8 @@ export interface RecordChange {
   readonly cause: 'local' | 'remote'
   /** Names whose value is now another (live attributes only, for `created`). */
   readonly names: readonly string[]
+  /** With some that are `created`: the record, so that the store need not be asked. Only to be looked at, at once. */
+  readonly record?: { readonly usedAtMs: number; value(name: string): Uint8Array | undefined }
   /** With `removed`. */
   readonly reason?: RemovalReason
   /** With `removed`: the attributes as they last were. */
@@ -52,6 +54,7 @@ export interface RecordStore {
   has(key: RecordKey): boolean
   /** Live attributes; undefined for a record that is not here. Do not change the bytes. */
   attribute(key: RecordKey, name: string): Uint8Array | undefined
+  /** A map of its own for every caller. */
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined
   /** The stamp of an attribute, removed ones included. */
   stamp(key: RecordKey, name: string): Stamp | undefined
@@ -65,6 +68,10 @@ export interface RecordStore {
   invalidate(key: RecordKey, send?: WriteOptions): IssuedDelta | undefined
   /** A use without a write; announced in batches. */
   touch(key: RecordKey): void
+  /** Whether a delta is part of this copy. */
+  seen(origin: MemberId, seq: number): boolean
+  /** Calls `done` once: `true` as soon as a delta is part of this copy, `false` when it is not after `timeoutMs`. */
+  catchUp(dot: Dot, timeoutMs: number, done: (here: boolean) => void): void
 }
 
 /** How a delta is acknowledged; `settled` is called exactly once. */

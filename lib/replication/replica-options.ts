@@ -2,33 +2,43 @@ import { InvalidOptionError } from '../errors.js'
 import { flag, type RulesOf, resolve, wholeNumber } from '../options.js'
 import { ALL_RULES, type ReplicationRules } from './replication-rules.js'
 
-/** Settings of a replica. All times are milliseconds. */
+/**
+ * Settings of a replica. All times are milliseconds. Tomcat has none of them: they bound the exchange of deltas and
+ * digests (anti-entropy: Demers et al., 1987; seen-sets after DottedDB's server-wide clocks) and the agreement before
+ * an expiry, which are not Tribes' way.
+ */
 export interface ReplicaOptions {
-  /** How often `tick` is called. Default 100. */
+  /** How often timeouts are looked at; what waits is precise to this. Default 100. */
   readonly tickMs: number
-  /** A replica that met no ready peer for so long starts alone. Default 1,000. */
+  /** Who meets no ready member for so long starts alone; while others wait, too, up to three times it. Default 1,000. */
   readonly joinTimeoutMs: number
   /** A full digest is asked of one peer at most this often. Default 250. */
   readonly digestIntervalMs: number
   /** Memory for recent deltas, in bytes. Default 16 MiB. */
   readonly ringBytes: number
-  /** Removals remembered. Default 100,000. */
+  /**
+   * Invalidations and expired records, together, kept until everybody knows; beyond, the oldest invalidations give way,
+   * then the oldest expired records. Default 100,000.
+   */
   readonly tombstonesMax: number
   /** Ranges of deltas behind gaps per origin; what needs another is left to a state comparison. Default 1,024. */
   readonly seenRangesMax: number
-  /** Records asked for and not yet here. Default 256. */
+  /** Records asked for and not yet here, at most. Default 256. */
   readonly fetchesMax: number
   /** Members served with a state transfer at once. Default 2. */
   readonly donationsMax: number
-  /** An unanswered reconcile request is repeated after this. Default 500. */
+  /**
+   * A request of a state comparison is repeated when no piece of the answer came for so long; later after twice and
+   * four times it. Default 500.
+   */
   readonly reconcileTimeoutMs: number
-  /** Size of one piece of a state transfer, in bytes. Default 65,536. */
+  /** Size of one piece of a state transfer, in bytes. Default 49,152, which travels whole. */
   readonly chunkBytes: number
   /** Uses are announced at most this often. Default 1,000. */
   readonly touchFlushMs: number
   /** A tick later than this means the process stood still. Default 1,000. */
   readonly stallFenceMs: number
-  /** After a stall this copy counts as fresh again after this, even if no member helped it to catch up. Default 5,000. */
+  /** After a stall this copy counts as fresh again after this, even if nobody helped it to catch up. Default 5,000. */
   readonly stallFenceTimeoutMs: number
   /** After a stall and without peers, expiry waits this long. Default 500. */
   readonly aloneAfterStallMs: number
@@ -40,16 +50,17 @@ export interface ReplicaOptions {
   readonly expiryTurnMs: number
   /** Records kept as objects; those unused for longer are packed into bytes outside the heap. Default 20,000. */
   readonly unpackedRecordsMax: number
-  /** Absent members are remembered this long. Default 3,600,000. */
+  /** Absent members are remembered this long. Default 3,600,000; in a cluster, what `membership` says. */
   readonly forgetMemberAfterMs: number
-  /** Bounds of the touch granularity, 5 % of maxInactive otherwise. Default 1,000 and 60,000. */
+  /** A use is announced when the last one announced is older than 5 % of the interval, and than this. Default 1,000. */
   readonly granularityMinMs: number
+  /** Older than this, it is announced in any case; not below `granularityMinMs`. Default 60,000. */
   readonly granularityMaxMs: number
   /** For tests only: rules to break. */
   readonly rules: ReplicationRules
 }
 
-/** Defaults, overridden. */
+/** What may be given: any part of {@link ReplicaOptions}. A bad value is refused with an InvalidOptionError. */
 export type ReplicaOptionsInput = Partial<Omit<ReplicaOptions, 'rules'>> & {
   readonly rules?: Partial<ReplicationRules>
 }
@@ -69,7 +80,7 @@ const RULES: RulesOf<ReplicaOptions> = {
   fetchesMax: wholeNumber(256, 1, 65_536),
   donationsMax: wholeNumber(2, 1, 1_024),
   reconcileTimeoutMs: wholeNumber(500, 1, DAY_MS),
-  chunkBytes: wholeNumber(65_536, 1, 16 * 1024 * 1024),
+  chunkBytes: wholeNumber(49_152, 1, 16 * 1024 * 1024),
   touchFlushMs: wholeNumber(1_000, 0, DAY_MS),
   stallFenceMs: wholeNumber(1_000, 1, DAY_MS),
   stallFenceTimeoutMs: wholeNumber(5_000, 0, 60_000),

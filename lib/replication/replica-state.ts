@@ -6,8 +6,9 @@ import { DeltaRing } from './delta-ring.js'
 import { HybridClock } from './hybrid-clock.js'
 import type { ReplicationMessage } from './messages.js'
 import { type Hash64, xor } from './mix.js'
+import type { PackedRecord, RecordSummary } from './packed-record.js'
 import { ReplicaRecord } from './record.js'
-import { RecordTable } from './record-table.js'
+import { type Glance, RecordTable } from './record-table.js'
 import type { Dot, RecordChange, RecordKey, RemovalReason } from './replica-contract.js'
 import type { ReplicaOptions } from './replica-options.js'
 import { SeenSet } from './seen-set.js'
@@ -15,11 +16,11 @@ import { creationDot } from './stamp.js'
 
 /** How a message is to be sent; see `TopicSendOptions`. */
 export interface MessageSendOptions {
-  readonly ack?: 'none' | 'received' | 'applied'
-  readonly copies?: number | 'all'
-  readonly timeoutMs?: number
-  readonly key?: string
-  readonly bulk?: boolean
+  readonly ack?: 'none' | 'received' | 'applied' | undefined
+  readonly copies?: number | 'all' | undefined
+  readonly timeoutMs?: number | undefined
+  readonly key?: string | undefined
+  readonly bulk?: boolean | undefined
 }
 
 /** What a replica is given: its outside world. */
@@ -41,37 +42,66 @@ export interface ReplicaEnvironment {
   readonly random: { uint32(): number }
 }
 
-/** What a replica has counted since it was made. */
+/** What a replica has counted since it was made, on this member alone. Counters only grow. */
 export interface ReplicaCounters {
+  /** Deltas that changed a record here, own ones included; invalidations are not among them. */
   applied: number
+  /** Deltas that had been seen before. */
   duplicates: number
+  /** Deltas that built on something not here yet; the whole record is fetched instead. */
   deferred: number
+  /** Deltas, records and uses left out because they were stamped more than 10 s ahead of the group's clock. */
   rejectedAhead: number
+  /** Times something was left to a state comparison because `seenRangesMax` was reached. */
   withoutRoom: number
+  /** Whole records asked for. */
   fetches: number
+  /** Whole records not asked for because `fetchesMax` were under way; digests bring them later. */
   fetchesRefused: number
+  /** Requests for deltas that a digest showed to be missing. */
   pulls: number
+  /** Answers that something asked for is no longer kept; a state comparison follows. */
   notKept: number
+  /** State comparisons begun, by joining or to repair. */
   reconciles: number
+  /** Those of them that followed an interrupted one. */
   reconcilesResumed: number
+  /** Those that were given up: the other member was busy, went away, or did not answer. */
   reconcilesAbandoned: number
+  /** Records removed because another member had seen their creation and did not hold them. */
   removedByAbsence: number
+  /** Times another member had seen the same and held other records: a bug of ours, repaired by a comparison. */
   divergences: number
+  /** Expiries this member issued. */
   expired: number
+  /** Objections this member issued to an expiry. */
   renewed: number
+  /** Expired records that a later use showed again. */
   revived: number
+  /** Times the others were asked before an expiry; one question names up to 1,000 records. */
   checks: number
+  /** Uses announced to the others. */
   touchesSent: number
+  /** Invalidations and expired records forgotten because everybody knew of them. */
   tombstonesCollected: number
-  /** Removals given up for want of room, and those of them that were expiries and so became final. */
+  /** Invalidations and expired records that gave way because of `tombstonesMax`. */
   tombstonesOverflowed: number
+  /** Those of them that had expired, and so ended for good. */
   expiriesOverflowed: number
+  /** Times this process stood still for longer than `stallFenceMs`. */
   stalls: number
+  /** 1 when nobody was there to transfer the state from at the start, else 0. */
   startedAlone: number
+  /** Times a queue to a member had overflowed, and what it missed was sent. */
   refills: number
 }
 
 const EXPIRED: Hash64 = { high: 0x5bd1e995, low: 0x1f123bb5 }
+
+/** The delta that invalidated a record. `early`: it came before the record's creation, so nothing else tells of the end. */
+export interface Tombstone extends Dot {
+  readonly early: boolean
+}
 
 /** What became of a record by a change: newly shown, shown again after an expiry, shown as before, or not shown. */
 export type Shown = 'new' | 'again' | 'still' | 'not'
@@ -86,7 +116,7 @@ export class ReplicaState {
   readonly buckets: BucketIndex = new BucketIndex()
   readonly seen: SeenSet = new SeenSet()
   /** Invalidated records, and the delta that did it. */
-  readonly tombstones: BucketedMap<Dot> = new BucketedMap()
+  readonly tombstones: BucketedMap<Tombstone> = new BucketedMap()
   /** Records that have expired: kept out of sight until nobody can object any more. */
   readonly expired: BucketedMap<true> = new BucketedMap()
   readonly ring: DeltaRing
@@ -119,7 +149,7 @@ export class ReplicaState {
     refills: 0,
   }
   ready = false
-  /** How many tombstones have given way: who copies them by an older seen-set would miss the removals. */
+  /** How many early tombstones have given way: who copies them by an older seen-set would miss the removals. */
   closures = 0
   /** Something was left out for want of room: only a state comparison brings it. */
   incomplete = false
@@ -164,12 +194,28 @@ export class ReplicaState {
     return this.expired.has(key) ? undefined : this.records.get(key)
   }
 
+  /** A look at a record that has not expired; only for now. */
+  glance(key: RecordKey): Glance | undefined {
+    return this.expired.has(key) ? undefined : this.records.glance(key)
+  }
+
   /** An empty record; `change` makes it known once it has been filled. */
   insert(key: RecordKey, usedAtMs: number): ReplicaRecord {
     const record = new ReplicaRecord(key, bucketOf(key), usedAtMs)
     this.records.set(key, record)
     this.inserted(key)
     return record
+  }
+
+  /** Adds a record that is not here, as it came; `mark` notes as seen what it contains. */
+  insertPacked(record: PackedRecord, summary: RecordSummary, mark: () => void): void {
+    const { key, hash, names } = summary
+    const usedAtMs = this.now() - record.ageMs
+    this.records.setPacked(key, record, hash, usedAtMs)
+    this.inserted(key)
+    mark()
+    this.buckets.add(bucketOf(key), key, hash)
+    this.emit({ kind: 'created', key, cause: 'remote', names, record: { usedAtMs, value: name => record.value(name) } })
   }
 
   /** Runs a change of a record and tells the listeners afterwards, when everything is in place. */
@@ -219,8 +265,9 @@ export class ReplicaState {
   }
 
   /** Remembers that a record is gone for good. */
-  bury(key: RecordKey, dot: Dot): void {
-    this.tombstones.set(key, dot)
+  bury(key: RecordKey, { origin, seq }: Dot): void {
+    const creation = creationDot(key)
+    this.tombstones.set(key, { origin, seq, early: !this.seen.has(creation.origin, creation.seq) })
     this.#keepBound()
   }
 
@@ -233,7 +280,7 @@ export class ReplicaState {
       if (buried !== undefined) {
         const { origin, seq } = creationDot(buried)
         this.seen.add(origin, seq)
-        this.closures++
+        if (tombstones.get(buried)!.early) this.closures++
         tombstones.delete(buried)
         continue
       }

@@ -12,8 +12,11 @@ const VALUE = 'value'
 
 /** What a map tells. `remote`: another member did it. */
 export interface ReplicatedMapEvents<V> {
+  /** `get` gives another value now; told within the `set`, or as the change or the state transfer arrives. */
   set: [key: string, value: V, cause: 'local' | 'remote']
+  /** The key is gone. */
   delete: [key: string, cause: 'local' | 'remote']
+  /** Once: the copy is complete. */
   ready: []
   /**
    * A listener threw, or a value arrived that does not decode (a ProtocolError; told while somebody listens to `set`).
@@ -28,13 +31,13 @@ export interface ReplicatedMapStats extends ScopeStats {
   readonly undecodable: number
 }
 
-/** How an acknowledged `setAcked` or `deleteAcked` is to be acknowledged. */
+/** How a `setAcked` is to be acknowledged. */
 export interface AckOptions {
-  /** Default `applied`. */
+  /** What the receipt waits for at each member. Default `applied`. */
   readonly ack?: 'received' | 'applied'
-  /** Default 1. */
+  /** How many other members must acknowledge; `all`: everyone there, and at least one. Default 1. */
   readonly copies?: number | 'all'
-  /** Milliseconds; default 1,000. */
+  /** Milliseconds until the receipt says `unknown`. Default 1,000. */
   readonly timeoutMs?: number
 }
 
@@ -62,15 +65,17 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     })
   }
 
-  /** Fulfilled once the copy is complete. */
+  /** Fulfilled once the copy is complete; never rejected, pending for ever after an early `close`. */
   get ready(): Promise<void> {
     return this.#scope.ready
   }
 
+  /** Number of keys here, those whose value cannot be read included. */
   get size(): number {
     return this.#index.size
   }
 
+  /** Whether the key is here, even if its value cannot be read. */
   has(key: string): boolean {
     return this.#index.find(key).size > 0
   }
@@ -80,6 +85,7 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     return this.#read(this.#winner(key))?.value
   }
 
+  /** The keys here, in no order that members share; whether it shows what changes while it runs is not said. */
   keys(): IterableIterator<string> {
     return this.#index.texts()
   }
@@ -96,14 +102,20 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     return this.entries()
   }
 
-  /** Stores a value here at once and spreads it. @throws {MessageTooLargeError} */
+  /**
+   * Stores a value here at once and spreads it; of concurrent ones the last stays. After `close` it changes this copy
+   * alone.
+   *
+   * @throws {MessageTooLargeError} when the key or the encoded value is larger than 1 MiB; nothing has changed then
+   * @throws {Error} for a value that cannot be encoded, such as a symbol (a function arrives as undefined)
+   */
   set(key: string, value: V): void {
     this.#set(key, value, {})
   }
 
   /**
    * Stores a value, and tells how many members have it. The receipt may say `short` or `unknown`; the value is stored
-   * and spreads regardless. @throws {MessageTooLargeError}
+   * and spreads regardless (after `close`, when it says `short`, it does not spread). Rejects with what `set` throws.
    */
   setAcked(key: string, value: V, options: AckOptions = {}): Promise<SendReceipt> {
     return new Promise(resolve => {
@@ -111,13 +123,18 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     })
   }
 
-  /** Removes a key everywhere; `false` when it was not here. */
+  /**
+   * Removes a key, here at once and wherever the removal arrives; `false`: it was not here. It takes with it a
+   * concurrent `set` of another member that replaced a value seen here; one that made the key anew stays. A later `set`
+   * is a new beginning. After `close` it changes this copy alone.
+   */
   delete(key: string): boolean {
     const records = [...this.#index.find(key)]
     for (const record of records) this.#scope.replica.invalidate(record)
     return records.length > 0
   }
 
+  /** A copy of the figures as they are now; counters are this member's alone, since the map was opened. */
   stats(): ReplicatedMapStats {
     const stats = this.#scope.stats()
     return {
@@ -127,6 +144,10 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     }
   }
 
+  /**
+   * Stops taking part, for good: nothing is sent or taken in any more, while reads go on with what is here. Elsewhere
+   * the map lives on. `Cluster.leave` calls it.
+   */
   close(): void {
     this.#scope.close()
   }

@@ -19,7 +19,7 @@ export interface ReplicationRules {
   readonly checkBeforeExpire: boolean
   /** A newcomer takes over the list of absent members. */
   readonly inheritAbsent: boolean
-  /** An expired tombstone stays until this member has seen all that those who saw the expiry had seen. */
+  /** A record hidden by an expiry is kept until this member has seen all that the others have seen. */
   readonly expiredTombstoneNeedsAgreement: boolean
   /** The objection to an expiry is a numbered delta, not a mere touch. */
   readonly renewAsDelta: boolean

@@ -3,11 +3,12 @@ import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { Clock, Random, Timer } from '../runtime/runtime.js'
 import { decodeMessage, encodeMessage } from './codec.js'
-import { Defragmenter, fragments } from './fragments.js'
+import { Defragmenter, fragments, isPart } from './fragments.js'
 import type { ReplicationMessage } from './messages.js'
-import { Replica, type ReplicaStats } from './replica.js'
+import { Replica } from './replica.js'
 import type { RecordChange } from './replica-contract.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replica-options.js'
+import type { ReplicaStats } from './replica-stats.js'
 import type { Freshness } from './stall-fence.js'
 
 /** What a scope runs on. */
@@ -74,9 +75,11 @@ export class ReplicaScope implements Freshness {
     const topic = env.openTopic({
       receive: (payload, from) =>
         this.#guarded<DeliveryOutcome>('rejected', () => {
-          const message = this.#decode(payload, from.id)
-          if (typeof message === 'string') return message
-          return replica?.receive(message, from.id) ?? 'deferred'
+          const bytes = this.#whole(payload, from.id)
+          if (typeof bytes === 'string') return bytes
+          const message = this.#decode(bytes)
+          if (message === undefined) return 'rejected'
+          return replica?.receive(message, from.id, bytes) ?? 'deferred'
         }),
       memberAdded: member => this.#guarded(undefined, () => replica?.memberAdded(member)),
       memberDisappeared: (member, reason) =>
@@ -169,18 +172,29 @@ export class ReplicaScope implements Freshness {
     })
   }
 
-  /** The message, or what to answer when there is none. */
-  #decode(payload: Uint8Array, from: MemberId): ReplicationMessage | DeliveryOutcome {
+  /** The bytes of a message, or what to answer when they are not all there. */
+  #whole(payload: Uint8Array, from: MemberId): Uint8Array | DeliveryOutcome {
+    if (!isPart(payload)) return payload
     try {
       const bytes = this.#defragmenter.take(payload, from, this.#clock.monotonic())
       if (bytes === 'waiting') return 'deferred'
-      if (bytes !== 'incomplete') return decodeMessage(bytes)
+      if (bytes !== 'incomplete') return bytes
       this.#incomplete++
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#unreadable++
     }
     return 'rejected'
+  }
+
+  #decode(bytes: Uint8Array): ReplicationMessage | undefined {
+    try {
+      return decodeMessage(bytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#unreadable++
+      return undefined
+    }
   }
 
   /** The replica is amid a merge: nothing of the application's may reach it. */
@@ -223,7 +237,7 @@ export class ReplicaScope implements Freshness {
       settled?.({ outcome: 'short', wanted: 0, received: 0, applied: 0, faulty: [] })
       return
     }
-    const bytes = encodeMessage(message)
+    const bytes = message.kind === 'delta' && message.encoded ? message.encoded : encodeMessage(message)
     const target = to === 'all' ? options : { ...options, to }
     const parts = fragments(bytes, this.#numbered)
     if (parts === undefined) return this.#topic.send(bytes, target, settled)

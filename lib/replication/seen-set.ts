@@ -1,5 +1,6 @@
 import type { MemberId } from '../membership/member.js'
 import { hashText, mixNumber } from './mix.js'
+import { RangeList } from './range-list.js'
 
 /** Whole numbers from `from` to `to`, both included. */
 export type Range = readonly [from: number, to: number]
@@ -28,7 +29,7 @@ export const SEEN_RANGES_MAX = 16_384
 
 interface Origin {
   base: number
-  ranges: [number, number][]
+  readonly ranges: RangeList
 }
 
 /**
@@ -51,15 +52,15 @@ export class SeenSet {
     const entry = this.#origins.get(origin)
     if (entry === undefined) return false
     if (seq <= entry.base) return true
-    const range = entry.ranges[firstUpTo(entry.ranges, seq)]
+    const range = entry.ranges.from(seq)
     return range !== undefined && range[0] <= seq
   }
 
   /** Whether a dot can be marked with at most `limit` ranges of its origin. */
   fits(origin: MemberId, seq: number, limit: number): boolean {
     const entry = this.#origins.get(origin)
-    if (entry === undefined || entry.ranges.length < limit || seq <= entry.base + 1) return true
-    const range = entry.ranges[firstUpTo(entry.ranges, seq - 1)]
+    if (entry === undefined || entry.ranges.size < limit || seq <= entry.base + 1) return true
+    const range = entry.ranges.from(seq - 1)
     return range !== undefined && range[0] <= seq + 1
   }
 
@@ -77,27 +78,22 @@ export class SeenSet {
   addRange(origin: MemberId, from: number, to: number): boolean {
     let entry = this.#origins.get(origin)
     if (entry === undefined) {
-      entry = { base: 0, ranges: [] }
+      entry = { base: 0, ranges: new RangeList() }
       this.#origins.set(origin, entry)
     }
     if (to <= entry.base) return true
     const { ranges } = entry
-    const first = firstUpTo(ranges, from - 1)
-    let end = first
-    let low = from
-    let high = to
-    while (end < ranges.length && ranges[end]![0] <= to + 1) {
-      low = Math.min(low, ranges[end]![0])
-      high = Math.max(high, ranges[end]![1])
-      end++
-    }
-    if (low <= entry.base + 1) {
-      entry.base = high
-      ranges.splice(0, end)
-    } else {
-      if (end === first && ranges.length >= SEEN_RANGES_MAX) return false
-      ranges.splice(first, end - first, [low, high])
-    }
+    if (from <= entry.base + 1) {
+      entry.base = to
+      if (ranges.size > 0) {
+        ranges.removeUpTo(to)
+        const next = ranges.from(to)
+        if (next !== undefined && next[0] <= to + 1) {
+          entry.base = next[1]
+          ranges.removeUpTo(next[1])
+        }
+      }
+    } else if (ranges.add(from, to, SEEN_RANGES_MAX) === undefined) return false
     this.#digest = undefined
     this.#bases = undefined
     return true
@@ -120,7 +116,7 @@ export class SeenSet {
   #canonical(withRanges: boolean): Digest {
     const entries: DigestEntry[] = []
     for (const [origin, { base, ranges }] of this.#origins) {
-      const shown = withRanges ? ranges.map(([from, to]): Range => [from, to]) : []
+      const shown = withRanges ? Array.from(ranges, ([from, to]): Range => [from, to]) : []
       if (base > 0 || shown.length > 0) entries.push({ origin, base, ranges: shown })
     }
     return entries.sort((a, b) => (a.origin < b.origin ? -1 : 1))
@@ -150,25 +146,13 @@ export class SeenSet {
   #subtract(origin: MemberId, from: number, to: number, gaps: Range[]): void {
     const entry = this.#origins.get(origin)
     let next = Math.max(from, (entry?.base ?? 0) + 1)
-    for (const [low, high] of entry?.ranges ?? []) {
+    for (const [low, high] of entry?.ranges.startingAt(next) ?? []) {
       if (next > to || low > to) break
       if (low > next) gaps.push([next, low - 1])
       next = Math.max(next, high + 1)
     }
     if (next <= to) gaps.push([next, to])
   }
-}
-
-/** Index of the first range that ends at `seq` or above. */
-function firstUpTo(ranges: readonly Range[], seq: number): number {
-  let low = 0
-  let high = ranges.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (ranges[middle]![1] < seq) low = middle + 1
-    else high = middle
-  }
-  return low
 }
 
 /** 64-bit hash of a digest, as 16 hex digits: equal sets, equal hashes. */

@@ -5,6 +5,7 @@
 
 /** A pending timer. Cancelling one that has run, or twice, does nothing. */
 export interface Timer {
+  /** Has it not run. */
   cancel(): void
 }
 
@@ -22,14 +23,17 @@ export interface Clock {
 
 /** Randomness. */
 export interface Random {
+  /** So many random bytes, which are the caller's. */
   bytes(length: number): Uint8Array
   /** A whole number from 0 to 2^32 - 1. */
   uint32(): number
 }
 
-/** Where something listens. `host` is an IP address or a name. */
+/** Where something listens. */
 export interface Endpoint {
+  /** An IP address or a name. */
   readonly host: string
+  /** 0 to 65,535; 0, where something is to listen: any that is free. */
   readonly port: number
 }
 
@@ -38,6 +42,7 @@ export type StreamEnd = 'end' | 'reset' | 'refused' | 'timeout' | 'unreachable' 
 
 /** One reliable, ordered stream of bytes. */
 export interface Stream {
+  /** The other end: for an accepted stream, where it came from. */
   readonly remote: Endpoint
   /** Bytes handed over and not yet taken by the system. */
   readonly bufferedBytes: number
@@ -47,7 +52,9 @@ export interface Stream {
   end(): void
   /** Closes at once, dropping what is buffered. `closed('local')` follows. */
   destroy(): void
+  /** Holds `data` back, so that the sender's bytes pile up and it feels that. */
   pause(): void
+  /** Lets `data` go on. */
   resume(): void
 }
 
@@ -59,11 +66,13 @@ export interface StreamHandlers {
   data(bytes: Uint8Array): void
   /** There is room again after `write` said `false`. */
   drain?(): void
+  /** It is over, and why. */
   closed(end: StreamEnd): void
 }
 
 /** A listening socket. It keeps the process alive until closed. */
 export interface Listener {
+  /** Where it listens, with the port it got. */
   readonly endpoint: Endpoint
   /** Stops listening; accepted streams live on. */
   close(): void
@@ -73,11 +82,13 @@ export interface Listener {
 export interface DatagramSocket {
   /** Best effort: may be lost, repeated or overtaken. */
   send(bytes: Uint8Array, to: Endpoint): void
+  /** Nothing is told after this. */
   close(): void
 }
 
 /** What to bind for datagrams. */
 export interface DatagramOptions {
+  /** The port to receive on; 0: any. */
   readonly port: number
   /** Join this multicast group. */
   readonly multicast?: {
@@ -90,6 +101,7 @@ export interface DatagramOptions {
 
 /** What a datagram socket tells its owner. */
 export interface DatagramHandlers {
+  /** A datagram came in, whole. */
   message(bytes: Uint8Array, from: Endpoint): void
   /** The socket broke after it was bound; it is closed. */
   failed(error: Error): void
@@ -109,7 +121,10 @@ export interface Network {
 
 /** What a member runs on. */
 export interface Runtime {
+  /** Time and timers. */
   readonly clock: Clock
+  /** For ids, secrets and lots: a real host's must be unpredictable. */
   readonly random: Random
+  /** Streams and datagrams. */
   readonly network: Network
 }

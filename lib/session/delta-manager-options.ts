@@ -11,15 +11,18 @@ export interface DeltaManagerOptions {
   readonly expireSessionsOnShutdown?: boolean
   /** Whether listeners hear of what other members did. Default true. */
   readonly notifyListenersOnReplication?: boolean
-  /** What a receipt waits for. Default `applied`. */
+  /** What a write's receipt waits for at each member. Default `applied`. */
   readonly ack?: AckMode
-  /** How many other members must acknowledge. Default 1. */
+  /** How many other members must acknowledge; `all`: everyone there, and at least one. Default 1. */
   readonly copies?: number | 'all'
   /** Milliseconds until a receipt says `unknown`. Default 1,000. */
   readonly ackTimeoutMs?: number
-  /** Whether the promise of a commit rejects when too few members acknowledged. Default `report`: it resolves. */
+  /**
+   * Whether the promise of a write resolves (`report`, the default) or rejects with a SendError (`throw`) when too few
+   * members acknowledged. The write stands in both cases, and is told as `shortfall`.
+   */
   readonly onShortfall?: 'report' | 'throw'
-  /** Default `modified`. */
+  /** What counts as a change of an attribute, as JEUS's check-level. Default `modified`. */
   readonly detect?: ChangeDetection
 }
 

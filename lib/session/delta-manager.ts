@@ -28,10 +28,13 @@ import type {
   SessionManager,
   SessionStats,
 } from './session-manager.js'
+import { readWriteToken } from './write-token.js'
 
 /** Random bytes in a session id. */
 const ID_BYTES = 24
-/** Longest public id that is looked at; longer ones come from nobody we know. */
+/** How long a read waits for a write that its client has made elsewhere. */
+const CATCH_UP_MS = 250
+/** Longest public id, in bytes, that is looked at; longer ones come from nobody we know. */
 const ID_LENGTH_MAX = 512
 
 /** What a DeltaManager works with. */
@@ -47,7 +50,10 @@ export interface DeltaManagerParts {
   readonly codec?: SessionCodec
 }
 
-/** Every member has every session, after Tomcat's DeltaManager. */
+/**
+ * Every member has every session, after Tomcat's DeltaManager. What it guarantees and throws is told in
+ * {@link SessionManager}.
+ */
 export class DeltaManager implements SessionManager {
   readonly #parts: DeltaManagerParts
   readonly #options: Required<DeltaManagerOptions>
@@ -105,6 +111,13 @@ export class DeltaManager implements SessionManager {
     return this.#parts.freshness?.whenFresh()
   }
 
+  whenCaughtUp(token: string, timeoutMs: number = CATCH_UP_MS): Promise<boolean> | undefined {
+    const { store } = this.#parts
+    const dot = readWriteToken(token)
+    if (dot === undefined || store.seen(dot.origin, dot.seq)) return undefined
+    return new Promise(resolve => store.catchUp(dot, timeoutMs, resolve))
+  }
+
   start(): void {
     if (this.#unsubscribe !== undefined) return
     const { store } = this.#parts
@@ -124,9 +137,9 @@ export class DeltaManager implements SessionManager {
   }
 
   create(options: CreateSessionOptions = {}): Session {
-    if (this.#unsubscribe === undefined) throw new InvalidStateError('a started session manager', 'stopped')
-    if (options.id !== undefined && (options.id === '' || options.id.length > ID_LENGTH_MAX)) {
-      throw new InvalidOptionError('id', `1 to ${ID_LENGTH_MAX} characters`, options.id.length)
+    this.#checkStarted()
+    if (options.id !== undefined && (options.id === '' || Buffer.byteLength(options.id) > ID_LENGTH_MAX)) {
+      throw new InvalidOptionError('id', `1 to ${ID_LENGTH_MAX} bytes`, Buffer.byteLength(options.id))
     }
     if (options.id !== undefined && this.#index.key(options.id) !== undefined) {
       throw new InvalidStateError('an id not in use', 'the id of a session')
@@ -217,6 +230,10 @@ export class DeltaManager implements SessionManager {
     return this
   }
 
+  #checkStarted(): void {
+    if (this.#unsubscribe === undefined) throw new InvalidStateError('a started session manager', 'stopped')
+  }
+
   #newId(): string {
     return Buffer.from(this.#parts.random.bytes(ID_BYTES)).toString('base64url')
   }
@@ -280,16 +297,14 @@ export class DeltaManager implements SessionManager {
     options: CommitOptions,
     issue: (send: WriteOptions) => IssuedDelta | undefined,
   ): Promise<SendReceipt> | undefined {
-    let resolve: (receipt: SendReceipt) => void = () => {}
-    let reject: (error: Error) => void = () => {}
-    const receipt = new Promise<SendReceipt>((fulfil, fail) => {
-      resolve = fulfil
-      reject = fail
-    })
+    // A write that nobody else would get must not look stored.
+    this.#checkStarted()
+    let receipt: SendReceipt | undefined
+    let waiting: ((receipt: SendReceipt) => void) | undefined
     const settled = (result: SendReceipt): void => {
       if (result.outcome !== 'met') this.#fellShort(session, result)
-      if (result.outcome === 'met' || this.#options.onShortfall === 'report') resolve(result)
-      else reject(new SendError(result.faulty))
+      if (waiting === undefined) receipt = result
+      else waiting(result)
     }
     // Outside of the promise: what is too large to be stored must be thrown, not lost in it.
     const issued = issue({
@@ -298,11 +313,21 @@ export class DeltaManager implements SessionManager {
       timeoutMs: options.ackTimeoutMs ?? this.#options.ackTimeoutMs,
       settled,
     })
-    // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
-    receipt.catch(() => {})
     if (issued === undefined) return undefined
+    session.wrote(issued.dot)
     this.#count.committed++
-    return receipt
+    if (receipt?.outcome === 'met') return Promise.resolve(receipt)
+    const known = receipt
+    const promise = new Promise<SendReceipt>((resolve, reject) => {
+      waiting = result => {
+        if (result.outcome === 'met' || this.#options.onShortfall === 'report') resolve(result)
+        else reject(new SendError(result.faulty))
+      }
+      if (known !== undefined) waiting(known)
+    })
+    // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
+    promise.catch(() => {})
+    return promise
   }
 
   #fellShort(session: Session, receipt: SendReceipt): void {
@@ -315,7 +340,8 @@ export class DeltaManager implements SessionManager {
     const tell = cause === 'local' || this.#options.notifyListenersOnReplication
     if (change.kind === 'removed') return this.#removed(change, tell)
     const previousId = this.#index.id(key)
-    const loser = change.kind === 'created' || change.names.includes(PUBLIC_ID) ? this.#claim(key) : undefined
+    const claims = change.kind === 'created' || change.names.includes(PUBLIC_ID)
+    const loser = claims ? this.#claim(key, change.record?.value(PUBLIC_ID)) : undefined
     const id = this.#index.id(key)
     if (id === undefined) return
     if (previousId === undefined && loser !== key) {
@@ -323,9 +349,8 @@ export class DeltaManager implements SessionManager {
       if (tell) this.#emitter.emit('created', { id, cause })
     }
     if (loser !== undefined) this.#end(id, 'replaced', cause, this.#parts.store.attributes(loser), tell)
-    if (!tell || !this.#index.shows(key)) return
-    if (previousId !== undefined && previousId !== id) this.#emitter.emit('idChanged', { id, previousId, cause })
-    if (previousId === undefined) return
+    if (previousId === undefined || !tell || !this.#index.shows(key)) return
+    if (previousId !== id) this.#emitter.emit('idChanged', { id, previousId, cause })
     const names = change.names.filter(isOwn)
     if (names.length > 0) this.#emitter.emit('changed', { id, names, cause })
   }
@@ -374,8 +399,8 @@ export class DeltaManager implements SessionManager {
     return values
   }
 
-  #claim(key: RecordKey): RecordKey | undefined {
-    const bytes = this.#parts.store.attribute(key, PUBLIC_ID)
+  #claim(key: RecordKey, known?: Uint8Array): RecordKey | undefined {
+    const bytes = known ?? this.#parts.store.attribute(key, PUBLIC_ID)
     if (bytes === undefined || bytes.length === 0 || bytes.length > ID_LENGTH_MAX) return undefined
     return this.#index.claim(key, text(bytes))
   }

@@ -53,8 +53,9 @@ export class IdIndex {
 
   /** Records that `key` claims `id`. Returns the record that lost the id by it (possibly `key` itself), if any. */
   claim(key: RecordKey, id: string): RecordKey | undefined {
-    if (this.#ids.get(key) === id) return undefined
-    this.release(key)
+    const before = this.#ids.get(key)
+    if (before === id) return undefined
+    if (before !== undefined) this.release(key)
     this.#ids.set(key, id)
     const holder = this.#keys.get(id)
     if (holder === undefined) {

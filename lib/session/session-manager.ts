@@ -10,8 +10,11 @@ export type SessionCause = 'local' | 'remote'
 
 /** A session ended. */
 export interface SessionDestroyedEvent {
+  /** A secret until now; nobody is served under it any more. */
   readonly id: string
+  /** What ended it. */
   readonly reason: SessionEnd
+  /** `remote`: another member ended it, and this one heard of it. */
   readonly cause: SessionCause
   /** Its attributes as they last were; decoded when first asked for. A value that cannot be decoded is left out. */
   readonly attributes: ReadonlyMap<string, unknown>
@@ -19,10 +22,13 @@ export interface SessionDestroyedEvent {
 
 /** Events of a SessionManager, told after the change is in the local copy. */
 export interface SessionEvents {
+  /** A session is here: a new one, one that came with a state transfer, or one whose expiry was objected to. */
   created: [event: { readonly id: string; readonly cause: SessionCause }]
   /** Attributes have other values now; reserved ones are not named. */
   changed: [event: { readonly id: string; readonly names: readonly string[]; readonly cause: SessionCause }]
+  /** The session has another id; the previous one is dead. */
   idChanged: [event: { readonly id: string; readonly previousId: string; readonly cause: SessionCause }]
+  /** A session is gone; told once for each end. */
   destroyed: [event: SessionDestroyedEvent]
   /** A write was not acknowledged by as many members as asked. It may still arrive. */
   shortfall: [event: { readonly id: string; readonly receipt: SendReceipt }]
@@ -34,10 +40,11 @@ export interface SessionEvents {
 
 /** How a new session begins. */
 export interface CreateSessionOptions {
-  /** The public id. Default: 24 random bytes, base64url. Throws when the id is in use. */
+  /** The public id, 1 to 512 bytes, not in use, or `create` throws. Default: 24 random bytes, base64url. */
   readonly id?: string
-  /** Seconds; default: the manager's. 0 or less: never expires. */
+  /** Whole seconds up to 3,153,600,000 (a hundred years); 0 or less: never expires. Default: the manager's. */
   readonly maxInactiveInterval?: number
+  /** Names and values it begins with. Default: none. */
   readonly attributes?: Iterable<readonly [string, unknown]>
   /** Store it with the first commit only (then as one delta with its attributes) instead of at once. Default false. */
   readonly deferred?: boolean
@@ -45,37 +52,49 @@ export interface CreateSessionOptions {
 
 /** How one commit is sent; unset fields: the manager's options. */
 export interface CommitOptions {
+  /** What the receipt waits for. Default: the manager's, `applied` unless it was told otherwise. */
   readonly ack?: AckMode
+  /** How many other members must acknowledge. Default: the manager's, else 1. */
   readonly copies?: number | 'all'
+  /** Milliseconds until the receipt says `unknown`. Default: the manager's, else 1,000. */
   readonly ackTimeoutMs?: number
-  /** Default `modified`. */
+  /** What counts as a change. Default: the manager's, else `modified`. */
   readonly detect?: ChangeDetection
   /** Store a deferred session even though it has no attributes. Default false. */
   readonly storeEmpty?: boolean
 }
 
-/** Counters since the start, and the size now. */
+/** The size now, and what this member has counted since its start; a copy. */
 export interface SessionStats {
+  /** Sessions on this member, expired ones included until they are removed. */
   readonly sessions: number
+  /** Sessions that appeared here, whoever made them, with those of the state transfer. */
   readonly created: number
+  /** Sessions that ended here by `invalidate`, whoever called it. */
   readonly invalidated: number
+  /** Sessions that ended here for want of use, whoever found that. */
   readonly expired: number
+  /** Sessions that gave way to another with their id. */
   readonly replaced: number
-  /** Commits that wrote a delta, that found nothing to write, and that came after the session's end. */
+  /** Deltas this member wrote: commits, creations, changed ids and invalidations. */
   readonly committed: number
+  /** Commits that found nothing to write. */
   readonly unchanged: number
+  /** Commits dropped because the session had ended. */
   readonly discarded: number
   /** Commits refused because others had changed the same attributes while this process stood still. */
   readonly overtaken: number
+  /** Receipts that were not `met`. */
   readonly shortfalls: number
+  /** Errors that listeners of this manager threw. */
   readonly listenerErrors: number
   /** Attributes whose bytes could not be decoded. */
   readonly undecodable: number
 }
 
 /**
- * Keeps sessions for one application. Reads and writes work on the local copy and never wait; only receipts are
- * promises. Iterating gives a view of every session that has not expired.
+ * Keeps sessions for one application (Tomcat: Manager). Reads and writes work on the local copy and never wait; only
+ * receipts are promises. Iterating gives a view of every session that has not expired.
  *
  * A process that stood still (SIGSTOP, a suspended machine, an event loop blocked for more than a second) has an old
  * copy when it goes on, and never knows it before its first call. The middleware and the express-session store wait
@@ -100,36 +119,75 @@ export interface SessionManager extends Iterable<Session> {
    * another one, nobody else is there, or `replication.stallFenceTimeoutMs` are over; never rejected.
    */
   whenFresh(): Promise<void> | undefined
+  /**
+   * For clients that go from member to member: waits until this copy has the write that another member named by
+   * {@link Session.writeToken}, and asks for it. Undefined: nothing to wait for, because it is here or the text is no
+   * token. Otherwise fulfilled, never rejected, with whether it came within `timeoutMs` (milliseconds, default 250, to
+   * the precision of a tenth of a second): with `false`, what `find` shows may be older than what the client has seen.
+   *
+   * Sign a token that goes through clients: whoever makes them up has requests wait and members ask each other.
+   * The guarantee is "read your writes" of Terry et al., Session Guarantees (1994).
+   */
+  whenCaughtUp(token: string, timeoutMs?: number): Promise<boolean> | undefined
+  /**
+   * A new session, stored here and sent to the others at once unless `deferred`. Its receipt is not waited for; one
+   * that is not met is told as `shortfall`.
+   *
+   * @throws {InvalidStateError} when the manager is not started, or the id given is in use
+   * @throws {InvalidOptionError} when the id, the interval or the name of an attribute is not allowed
+   * @throws {MessageTooLargeError} when the attributes are over the limits that `commit` names; nothing was stored
+   * @throws what the codec throws for a value that it cannot carry (the last two: with `deferred` from `commit` only)
+   */
   create(options?: CreateSessionOptions): Session
   /** A fresh view, or undefined when there is none or it has been idle too long. Does not count as a use. */
   find(id: string): Session | undefined
-  /** The session, or a new one under a *new* id: an id the client made up is never adopted. */
+  /** The session, or a new one under a *new* id: an id the client made up is never adopted. Throws as `create` does. */
   getOrCreate(id: string | undefined, options?: CreateSessionOptions): Session
   /** Ids of sessions that have not expired. */
   ids(): IterableIterator<string>
   /**
-   * Writes what the view changed, as one delta. Undefined: nothing was written, because nothing changed or the session
-   * has ended (then event `discarded`).
+   * Writes what the view changed, as one delta: here at once, elsewhere as the receipt tells. Undefined: nothing was
+   * written, because nothing changed, the view was invalidated, or somebody else ended the session (event `discarded`).
+   * With `onShortfall: 'throw'` the promise rejects with a {@link SendError} if too few acknowledged; the write stands.
    *
+   * @throws {MessageTooLargeError} beyond 256 bytes for a name, 1 MiB for a value, 1,024 attributes (a few of them the
+   *   library's own), 16,384 names with those once removed, or 4 MiB for all of a session; nothing was written
    * @throws {SessionOvertakenError} when the process stood still since the view was loaded, and other members changed an
    *   attribute that the view changed too; nothing was written
    * @throws what the codec throws for a value that it cannot carry
+   * @throws {InvalidStateError} after this member has left: nobody would get it
    */
   commit(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
-  /** Ends a session for good, everywhere. */
+  /**
+   * Ends a session for good: here at once, elsewhere as the receipt tells. Undefined: it was not stored, or has ended
+   * already. With `onShortfall: 'throw'` the promise rejects with a {@link SendError} if too few acknowledged; the
+   * session has ended nevertheless.
+   */
   invalidate(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
   /** Milliseconds since the epoch on this host, the clock that cookie dates are made by. */
   wallMs(): number
+  /** A copy of the figures as they are now. */
   stats(): SessionStats
+  /** Finds what the store holds, and tells events from now on (none for what is found). `Cluster` calls it. */
   start(): void
+  /** Ends the events and `create`, and with `expireSessionsOnShutdown` the sessions. `Cluster.leave` calls it. */
   stop(): Promise<void>
+  /**
+   * Has `listener` called with every such event, within the call that made the change, in the order of the listeners.
+   * One that throws, or whose promise rejects, stops neither the others nor the change: it is counted, and told as
+   * `listenerError`.
+   */
   on<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this
+  /** The same for one event. */
   once<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this
+  /** Ends what `on` or `once` began with the same function. */
   off<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this
 }
 
 /** What the HTTP layer needs of a cluster. `name` goes into the route cookie. */
 export interface SessionHost {
+  /** 1 to 64 letters, digits, `-` or `_`, stable over restarts. */
   readonly name: string
+  /** What reads and writes the sessions. */
   readonly sessions: SessionManager
 }

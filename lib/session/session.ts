@@ -1,9 +1,10 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { InvalidOptionError, InvalidStateError, SessionInvalidError } from '../errors.js'
-import type { AttributeWrites, RecordKey } from '../replication/replica-contract.js'
+import type { AttributeWrites, Dot, RecordKey } from '../replication/replica-contract.js'
 import { MAX_INACTIVE } from '../replication/replica-contract.js'
 import type { ChangeDetection, SessionCodec } from './session-delta.js'
 import { SessionDelta } from './session-delta.js'
+import { writeToken } from './write-token.js'
 
 /** Reserved attribute: the id that travels in the cookie. */
 export const PUBLIC_ID = '\u0000id'
@@ -31,9 +32,10 @@ export interface SessionStart {
 }
 
 /**
- * One request's view of a session. Reads are local and synchronous; values are decoded when first read. Changes stay
- * in the view until `SessionManager.commit`, which writes all of them as one delta. Two requests that hold the same
- * session hold two views; what they changed is merged by attribute (of two writes to one attribute the later wins).
+ * One request's view of a session (Tomcat: DeltaSession, which all requests share). Reads are local and synchronous;
+ * values are decoded when first read. Changes stay in the view until `SessionManager.commit`, which writes all of them
+ * as one delta. Two requests that hold the same session hold two views; what they changed is merged by attribute (of
+ * two writes to one attribute the later wins).
  * After {@link Session.invalidate} the view throws SessionInvalidError. When somebody else ends the session, the view
  * stays what it was, so that a request under way is not torn; its commit is dropped and reported, and
  * {@link Session.isValid} is false at once.
@@ -46,6 +48,7 @@ export class Session {
   #key: RecordKey | undefined
   #isNew: boolean
   #valid = true
+  #written: Dot | undefined
 
   /** Sessions are made by a SessionManager. */
   constructor(backing: SessionBacking, start: SessionStart) {
@@ -92,24 +95,48 @@ export class Session {
     return this.#key === undefined ? 0 : (this.#backing.idleMs(this.#key) ?? 0)
   }
 
+  /**
+   * Names the last write made through this view, for `whenCaughtUp` on another member: 24 to 34 letters, digits, `-`, `_`
+   * and a `.`. Undefined when nothing was written.
+   */
+  get writeToken(): string | undefined {
+    return this.#written === undefined ? undefined : writeToken(this.#written)
+  }
+
   /** Seconds without use after which it expires; -1: never. */
   get maxInactiveInterval(): number {
     return readNumber(this.#delta.reserved(MAX_INACTIVE)) ?? -1
   }
 
-  /** Whole seconds; 0 or less: never expires. Written with the next commit. */
+  /**
+   * Seconds, rounded up, to 3,153,600,000 at most; 0 or less: never expires. Written with the next commit.
+   *
+   * @throws {InvalidOptionError} for anything else
+   * @throws {SessionInvalidError} after `invalidate`, as most methods do
+   */
   set maxInactiveInterval(seconds: number) {
     this.#check()
     this.#delta.setReserved(MAX_INACTIVE, writeInterval(seconds))
   }
 
-  /** The attribute, or undefined. Objects may be changed in place if the change detection is `modified` or wider. */
+  /**
+   * The attribute, or undefined; the same object each time. Objects may be changed in place if the change detection is
+   * `modified` or wider.
+   *
+   * @throws {SessionInvalidError} after `invalidate`
+   * @throws {ProtocolError} when the bytes do not decode (with a codec of your own: what that throws)
+   */
   get<T = unknown>(name: string): T | undefined {
     this.#check()
     return this.#delta.get(name) as T | undefined
   }
 
-  /** Sets an attribute; the value is encoded at commit. Throws when `name` begins with NUL (reserved). */
+  /**
+   * Sets an attribute; the value is encoded at commit.
+   *
+   * @throws {InvalidOptionError} when `name` begins with NUL, which is reserved
+   * @throws {SessionInvalidError} after `invalidate`
+   */
   set(name: string, value: unknown): this {
     this.#check()
     this.#delta.set(name, value)
@@ -122,6 +149,7 @@ export class Session {
     return this.#delta.delete(name)
   }
 
+  /** Whether there is such an attribute; does not decode it. */
   has(name: string): boolean {
     this.#check()
     return this.#delta.has(name)
@@ -145,7 +173,9 @@ export class Session {
 
   /**
    * Ends the session on every member, at once here and wherever the removal arrives; nothing brings it back.
-   * Returns the receipt, or undefined when there was nothing to send.
+   * Returns the receipt, or undefined when there was nothing to send; see `SessionManager.invalidate`.
+   *
+   * @throws {SessionInvalidError} when this view has invalidated it before
    */
   invalidate(): Promise<SendReceipt> | undefined {
     this.#check()
@@ -156,7 +186,8 @@ export class Session {
 
   /**
    * Gives the session a new random id (against session fixation: call it at login). Attributes stay where they are;
-   * the old id is dead at once here and on each member as the change arrives.
+   * the old id is dead at once here and on each member as the change arrives. Undefined: it is not stored yet, or has
+   * ended; otherwise the receipt, as of a commit.
    */
   changeId(): Promise<SendReceipt> | undefined {
     this.#check()
@@ -200,6 +231,11 @@ export class Session {
     this.#delta.rebase(writes)
   }
 
+  /** A delta of this view went out. For managers. */
+  wrote(dot: Dot): void {
+    this.#written = dot
+  }
+
   /** The id is now another one. For managers. */
   renamed(id: string): void {
     this.#id = id
@@ -230,6 +266,13 @@ export function writeNumber(value: number): Uint8Array {
 /** The number in `bytes`, or undefined when there is none: bytes from the network may be anything. */
 export function readNumber(bytes: Uint8Array | undefined): number | undefined {
   if (bytes === undefined || bytes.length === 0 || bytes.length > 16) return undefined
+  let digits = 0
+  let isPlain = true
+  for (const byte of bytes) {
+    isPlain &&= byte >= 48 && byte <= 57
+    digits = digits * 10 + (byte - 48)
+  }
+  if (isPlain && Number.isSafeInteger(digits)) return digits
   const value = Number(text(bytes))
   return Number.isSafeInteger(value) ? value : undefined
 }

@@ -11,6 +11,7 @@ export interface ChannelFaults {
   delay: number
   /** A message finds the queue to a member full. */
   fullQueue: number
+  /** Milliseconds. Default 100. */
   readonly delayMaxMs?: number
 }
 

@@ -5,7 +5,9 @@ import { Simulator } from './simulator.js'
 
 /** What a member is started with. */
 export interface Launch {
+  /** As given to `SimCluster.start`. */
   readonly name: string
+  /** Time, randomness and network of this life; hand it on, as option `runtime`. */
   readonly runtime: SimRuntime
   /** 1 at the first start of this name. */
   readonly life: number
@@ -13,7 +15,9 @@ export interface Launch {
 
 /** How a simulated cluster is set up. */
 export interface SimClusterOptions<Node> {
+  /** Everything random follows from it. */
   readonly seed: string | number
+  /** Delays, loss and limits of the network. Default: a calm one. */
   readonly network?: SimNetworkOptions
   /** Starts one member on its runtime, for instance `({ name, runtime }) => createCluster({ name, runtime })`. */
   readonly launch: (launch: Launch) => Node | Promise<Node>
@@ -21,12 +25,17 @@ export interface SimClusterOptions<Node> {
 
 /** One life of a member. */
 export interface SimMember<Node> {
+  /** The same in all lives. */
   readonly name: string
+  /** The machine, which outlives it. */
   readonly host: SimHost
+  /** What `launch` was given. */
   readonly runtime: SimRuntime
+  /** 1 at the first start of this name. */
   readonly life: number
   /** What `launch` made; undefined until it is done. */
   readonly node: Node | undefined
+  /** What became of its process; dead ones stay so. */
   readonly state: 'running' | 'paused' | 'dead'
 }
 
@@ -62,7 +71,9 @@ class Life<Node> implements SimMember<Node> {
  * ```
  */
 export class SimCluster<Node> {
+  /** The virtual time under it. */
   readonly sim: Simulator
+  /** The hosts and links; for faults finer than those below. */
   readonly network: SimNetwork
   readonly #launch: SimClusterOptions<Node>['launch']
   readonly #hosts = new Map<string, SimHost>()
@@ -85,14 +96,14 @@ export class SimCluster<Node> {
     return [...this.#current.values()].filter(life => life.state !== 'dead')
   }
 
-  /** The present or last life of a name. */
+  /** The present or last life of a name. @throws {RangeError} when it was never started */
   member(name: string): SimMember<Node> {
     const life = this.#current.get(name)
     if (life === undefined) throw new RangeError(`No member ${name} was started`)
     return life
   }
 
-  /** The running node of a name. */
+  /** What `launch` made for a name's present or last life. @throws {RangeError} when it was not, or not yet, started */
   node(name: string): Node {
     const { node } = this.member(name)
     if (node === undefined) throw new RangeError(`Member ${name} is still starting`)
@@ -106,7 +117,12 @@ export class SimCluster<Node> {
     return host
   }
 
-  /** Starts a new life of a name. Its node is there once time has moved on; see `started`. */
+  /**
+   * Starts a new life of a name. Its node is there once time has moved on; see `started`. When `launch` rejects, `run`
+   * does.
+   *
+   * @throws {RangeError} when the name's last life is not dead
+   */
   start(name: string): SimMember<Node> {
     const before = this.#current.get(name)
     if (before !== undefined && before.state !== 'dead') throw new RangeError(`Member ${name} is running`)
@@ -128,7 +144,7 @@ export class SimCluster<Node> {
     return life
   }
 
-  /** Starts members and runs until all have been launched. */
+  /** Starts members and runs until all have been launched; rejects when that takes over 60,000 ms of virtual time. */
   async started(...names: readonly string[]): Promise<Node[]> {
     const lives = names.map(name => this.start(name))
     await this.sim.runUntil(() => lives.every(life => life.node !== undefined), {

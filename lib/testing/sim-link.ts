@@ -2,13 +2,15 @@ import type { SimRandom } from './sim-random.js'
 
 /** How a link behaves, one way. */
 export interface LinkQuality {
-  /** One-way delay, milliseconds. */
+  /** Least one-way delay, in whole milliseconds; each datagram and each piece of a stream draws its own. Default 1. */
   readonly minDelayMs: number
+  /** Greatest one-way delay, in whole milliseconds. Default 2. */
   readonly maxDelayMs: number
-  /** Probabilities for datagrams; streams are reliable and only get slower. */
+  /** Probability, 0 to 1, that a datagram is lost; streams are reliable and only get slower. Default 0. */
   readonly loss: number
+  /** Probability that a datagram arrives twice, each copy with a delay of its own. Default 0. */
   readonly duplication: number
-  /** Probability that a datagram is held back by up to ten times the delay and so overtaken. */
+  /** Probability that a datagram is held back by up to ten times `maxDelayMs` and so overtaken. Default 0. */
   readonly reordering: number
 }
 

@@ -17,7 +17,9 @@ import type { Simulator } from './simulator.js'
 
 /** How a simulated network is set up; everything has a default. */
 export interface SimNetworkOptions {
+  /** Every link's, but a host's to itself, which is calm. Default {@link CALM_LINK}. */
   readonly quality?: Partial<LinkQuality>
+  /** Default: 64 KiB until `write` says `false`, 256 KiB of window, 20,000 ms until a stall breaks, 0.05 split. */
   readonly limits?: Partial<StreamLimits>
 }
 
@@ -49,12 +51,17 @@ interface BoundDatagram {
   waiting: number
 }
 
-/** Counts of what the network did. */
+/** Counts of what the network did since it was made. */
 export interface SimNetworkStats {
+  /** Datagrams sent; one to a multicast group counts once here, and once per receiver below. */
   datagrams: number
+  /** Lost by lot, to a cut link, or because a paused process had 256 waiting. */
   datagramsLost: number
+  /** Doubled by lot. */
   datagramsDuplicated: number
+  /** Held back by lot. */
   datagramsReordered: number
+  /** Attempts to open a stream. */
   connects: number
 }
 
@@ -63,6 +70,7 @@ export interface SimNetworkStats {
  * back-pressure, and cuts in either direction. The system of a paused process still accepts and buffers.
  */
 export class SimNetwork {
+  /** Counted on and on; not a copy. */
   readonly stats: SimNetworkStats = {
     datagrams: 0,
     datagramsLost: 0,

@@ -3,8 +3,11 @@ import type { Simulator } from './simulator.js'
 
 /** A machine: what outlives a process. Its wall clock may be off and may jump. */
 export interface SimHost {
+  /** As given to `SimNetwork.addHost`. */
   readonly name: string
+  /** Its IPv4 address in the simulation. */
   readonly address: string
+  /** Milliseconds its wall clock is ahead of virtual time; may be changed while it runs. */
   wallOffsetMs: number
   /** Switched off: nothing answers, not even with a refusal. */
   dark: boolean
@@ -18,7 +21,9 @@ const EPOCH_MS = 1_700_000_000_000
  * piled up, in order, when it goes on; a dead one never runs again.
  */
 export class SimProcess {
+  /** The machine it runs on. */
   readonly host: SimHost
+  /** Virtual time as this process sees it; the monotonic one starts somewhere else in every life. */
   readonly clock: Clock
   readonly #sim: Simulator
   readonly #held: (() => void)[] = []
@@ -38,6 +43,7 @@ export class SimProcess {
     }
   }
 
+  /** A dead one stays dead: the next life is another object. */
   get state(): 'running' | 'paused' | 'dead' {
     return this.#state
   }
@@ -48,10 +54,12 @@ export class SimProcess {
     else if (this.#state === 'paused') this.#held.push(run)
   }
 
+  /** Stops it as SIGSTOP does, until `resume`; virtual time goes on. Nothing happens unless it is running. */
   pause(): void {
     if (this.#state === 'running') this.#state = 'paused'
   }
 
+  /** Runs all that piled up, in order and within the call. Nothing happens unless it is paused. */
   resume(): void {
     if (this.#state !== 'paused') return
     this.#state = 'running'

@@ -19,6 +19,7 @@ export class SimRandom implements Random {
     for (let i = 0; i < 12; i++) this.uint32()
   }
 
+  /** The next whole number from 0 to 2^32 - 1. */
   uint32(): number {
     const result = (this.#a + this.#b + this.#counter++) | 0
     this.#a = this.#b ^ (this.#b >>> 9)
@@ -27,6 +28,7 @@ export class SimRandom implements Random {
     return result >>> 0
   }
 
+  /** So many bytes, which are the caller's; four cost one number of the stream. */
   bytes(length: number): Uint8Array {
     const bytes = new Uint8Array(length)
     for (let i = 0; i < length; i += 4) {

@@ -5,6 +5,7 @@ import type { Simulator } from './simulator.js'
 
 /** A `Runtime` on virtual time, and the process behind it, by which it is paused, resumed and killed. */
 export interface SimRuntime extends Runtime {
+  /** For pausing and killing it. */
   readonly process: SimProcess
 }
 

@@ -18,7 +18,9 @@ export interface SimulatorOptions {
  * host's event loop turns once, which settles every promise they resolved.
  */
 export class Simulator {
+  /** As given. */
   readonly seed: string | number
+  /** The lots of the whole simulation; `fork` it for lots of your own. */
   readonly random: SimRandom
   readonly #heap = new EventHeap()
   readonly #marks = new Map<string, number>()

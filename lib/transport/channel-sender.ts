@@ -52,7 +52,7 @@ export interface EchoAnswer {
 }
 
 /** Told of each receiver of a message; see {@link ChannelSender.send}. */
-export type OutcomeListener = (memberId: MemberId, outcome: MemberOutcome, final: boolean) => void
+export type OutcomeListener = (member: Member, outcome: MemberOutcome, final: boolean) => void
 
 const UNCLAIMED_LIMIT = 64
 const UNCLAIMED_MS = 10_000
@@ -148,18 +148,18 @@ export class ChannelSender {
   send(members: readonly Member[], message: OutgoingMessage, told: OutcomeListener): void {
     const ack = ACKS[message.ack]
     const frame = encodeFrame({ kind: 'message', topic: message.topic, ack, payload: message.payload })
-    for (const { id } of members) {
-      const queue = this.#members.get(id)
+    for (const member of members) {
+      const queue = this.#members.get(member.id)
       if (queue === undefined) {
-        told(id, 'disappeared', true)
+        told(member, 'disappeared', true)
         continue
       }
       this.#stats.messages += 1
       this.#stats.messageBytes += frame.length
-      const settle = ack === 0 ? undefined : (outcome: MemberOutcome, final: boolean) => told(id, outcome, final)
+      const settle = ack === 0 ? undefined : (outcome: MemberOutcome, final: boolean) => told(member, outcome, final)
       if (queue.put({ frame, topic: message.topic, ack, settle }, message.key, message.bulk === true)) continue
       this.#stats.queueFull += 1
-      told(id, 'queue-full', true)
+      told(member, 'queue-full', true)
     }
   }
 

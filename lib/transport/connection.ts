@@ -3,6 +3,7 @@ import type { Clock, Stream, StreamEnd, StreamHandlers } from '../runtime/runtim
 import { decodeFrame } from '../wire/codec.js'
 import { FrameDecoder } from '../wire/frame.js'
 import type { Frame } from '../wire/messages.js'
+import { FrameRuns } from './frame-runs.js'
 
 const TURN_MS = 2
 const UNDECODED_LIMIT_BYTES = 2_097_152
@@ -30,7 +31,7 @@ export class Connection {
   readonly #handlers: ConnectionHandlers
   readonly #decoder: FrameDecoder
   #stream: Stream | undefined
-  #pending: Uint8Array[] = []
+  readonly #pending = new FrameRuns()
   #pendingBytes = 0
   #flushing = false
   #full = false
@@ -76,7 +77,7 @@ export class Connection {
   /** Takes an encoded frame over; never refuses, so look at {@link congested} first. */
   write(frame: Uint8Array): void {
     if (this.#closed || this.#ending) return
-    this.#pending.push(frame)
+    this.#pending.add(frame)
     this.#pendingBytes += frame.length
     if (this.#flushing) return
     this.#flushing = true
@@ -89,9 +90,7 @@ export class Connection {
   /** Writes what has gathered now instead of at the end of the turn. */
   flush(): void {
     if (this.#closed || this.#full || this.#pendingBytes === 0 || this.#stream === undefined) return
-    const batch =
-      this.#pending.length === 1 ? (this.#pending[0] as Uint8Array) : joined(this.#pending, this.#pendingBytes)
-    this.#pending = []
+    const batch = this.#pending.take(this.#pendingBytes)
     this.#pendingBytes = 0
     this.#full = !this.#stream.write(batch)
     if (!this.#full) this.#tellDrained()
@@ -161,18 +160,8 @@ export class Connection {
   #close(end: StreamEnd): void {
     if (this.#closed) return
     this.#closed = true
-    this.#pending = []
+    this.#pending.clear()
     this.#pendingBytes = 0
     this.#handlers.closed(this.#protocol ? 'protocol' : end)
   }
-}
-
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = Buffer.allocUnsafe(length)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }

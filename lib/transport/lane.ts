@@ -29,9 +29,11 @@ const BACK_OFF_MAX_MS = 2_000
 const UNACKNOWLEDGED_LIMIT = 65_536
 const TOPIC_LIMIT = 1_024
 
+/** Written and not acknowledged; without the frame, whose memory is free once it is written. */
 interface Unacknowledged {
   readonly number: number
-  readonly item: LaneItem
+  readonly ack: LaneItem['ack']
+  readonly settle: LaneItem['settle']
   told: 'nothing' | 'received' | 'all'
 }
 
@@ -156,7 +158,8 @@ export class Lane {
     if (item.topic === '') return
     this.#sent += 1
     if (this.#topics.size < TOPIC_LIMIT) this.#topics.add(item.topic)
-    if (item.ack !== 0) this.#unacknowledged.push({ number: this.#sent, item, told: 'nothing' })
+    const { ack, settle } = item
+    if (ack !== 0) this.#unacknowledged.push({ number: this.#sent, ack, settle, told: 'nothing' })
   }
 
   #pump(): void {
@@ -187,21 +190,21 @@ export class Lane {
     if (received > this.#sent || applied > received) throw new ProtocolError('Acknowledges what was not sent')
     const excepted = new Map(exceptions.map(({ number, reason }) => [number, reason]))
     const list = this.#unacknowledged
-    const done: [LaneItem, 'received' | 'applied' | 'rejected' | 'deferred', boolean][] = []
+    const done: [Unacknowledged, 'received' | 'applied' | 'rejected' | 'deferred', boolean][] = []
     for (let index = this.#settled; index < list.length; index += 1) {
       const entry = list[index] as Unacknowledged
       if (entry.number > received) break
-      const final = entry.number <= applied || entry.item.ack === 1
+      const final = entry.number <= applied || entry.ack === 1
       if (final && index === this.#settled) this.#settled += 1
       if (entry.told === 'all' || (entry.told === 'received' && !final)) continue
-      done.push([entry.item, outcomeOf(entry, applied, excepted), final])
+      done.push([entry, outcomeOf(entry, applied, excepted), final])
       entry.told = final ? 'all' : 'received'
     }
     if (this.#settled * 2 >= list.length) {
       this.#unacknowledged = list.slice(this.#settled)
       this.#settled = 0
     }
-    for (const [item, outcome, final] of done) item.settle?.(outcome, final)
+    for (const [{ settle }, outcome, final] of done) settle?.(outcome, final)
     this.#pump()
   }
 
@@ -227,17 +230,17 @@ export class Lane {
     this.#settled = 0
     this.#sent = 0
     this.#topics = new Set()
-    for (const { item, told } of abandoned) if (told !== 'all') item.settle?.('disappeared', true)
+    for (const { settle, told } of abandoned) if (told !== 'all') settle?.('disappeared', true)
   }
 }
 
 function outcomeOf(
-  { number, item }: Unacknowledged,
+  { number, ack }: Unacknowledged,
   applied: number,
   excepted: ReadonlyMap<number, 'rejected' | 'deferred'>,
 ): 'received' | 'applied' | 'rejected' | 'deferred' {
   const exception = excepted.get(number)
   if (exception === 'rejected') return 'rejected'
-  if (item.ack === 1 || number > applied) return 'received'
+  if (ack === 1 || number > applied) return 'received'
   return exception ?? 'applied'
 }

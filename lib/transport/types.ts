@@ -34,8 +34,8 @@ export interface OutgoingMessage {
   readonly topic: string
   readonly payload: Uint8Array
   readonly ack: AckMode
-  readonly key?: string
-  readonly bulk?: boolean
+  readonly key?: string | undefined
+  readonly bulk?: boolean | undefined
 }
 
 /** What the ChannelSender tells the coordinator. */

@@ -20,7 +20,7 @@ import {
   wholeNumber,
 } from './fields.js'
 import { PREFIX_BYTES } from './frame.js'
-import { decodeAck, decodeMessage, encodeAck, encodeMessage } from './hot-frames.js'
+import { decodeAck, decodeMessage, encodeAck, encodeMessage, readPlainMessage } from './hot-frames.js'
 import type { ConnectionPurpose, Frame, RefusalReason } from './messages.js'
 
 /** The protocol versions this build speaks: every handshake settles on the highest common one. */
@@ -142,6 +142,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
  * @throws {ProtocolError} when the bytes are not a frame or a field is over its limit; nothing else is thrown
  */
 export function decodeFrame(bytes: Uint8Array): Frame | undefined {
+  const message = readPlainMessage(bytes)
+  if (message !== undefined) return message
   const reader = protobuf.Reader.create(bytes)
   let frame: Frame | undefined
   try {

@@ -1,6 +1,7 @@
 import type { SendReceipt } from '../../lib/channel/topic.js'
 import type {
   AttributeWrites,
+  Dot,
   IssuedDelta,
   RecordChange,
   RecordKey,
@@ -145,6 +146,14 @@ export class MemoryRecordStore implements RecordStore {
   invalidate(key: RecordKey, send?: WriteOptions): IssuedDelta | undefined {
     if (!this.has(key)) return undefined
     return this.#issue({ key, stamp: this.#stamp(), kind: 'invalidated', writes: new Map() }, send)
+  }
+
+  seen(): boolean {
+    return true
+  }
+
+  catchUp(_dot: Dot, _timeoutMs: number, done: (here: boolean) => void): void {
+    done(true)
   }
 
   touch(key: RecordKey): void {

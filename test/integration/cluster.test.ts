@@ -1,8 +1,16 @@
 import { createServer } from 'node:net'
 import test from 'ava'
 import sinon from 'sinon'
-import { createCluster, InvalidOptionError, ListenError } from '../../lib/index.js'
+import {
+  type ClusterOptions,
+  createCluster,
+  type Interceptor,
+  InvalidOptionError,
+  ListenError,
+} from '../../lib/index.js'
 import { loopbackGroup, until } from '../helpers/loopback-cluster.js'
+
+const NO_ACK: ClusterOptions = { sessions: { ack: 'none' } }
 
 test('a session written on one member is readable on all, and survives its writer', async t => {
   const join = loopbackGroup(t)
@@ -147,4 +155,56 @@ test('a multicast interface that does not exist says so', async t => {
   const join = loopbackGroup(t)
   const error = await t.throwsAsync(join('a', { membership: { bind: '192.0.2.1' } }), { instanceOf: ListenError })
   t.regex(error?.message ?? '', /192\.0\.2\.1/)
+})
+
+test('a client that goes from member to member finds what it wrote, also without acknowledgements', async t => {
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a', NO_ACK), join('b', NO_ACK)])
+  const { id } = a.sessions.create({ attributes: [['n', 0]] })
+  await until(() => b.sessions.size === 1)
+  let token = ''
+  for (let n = 1; n <= 200; n++) {
+    const here = n % 2 === 0 ? a : b
+    if (token !== '') t.not(await here.sessions.whenCaughtUp(token, 5_000), false)
+    const session = here.sessions.find(id)
+    t.is(session?.get('n'), n - 1)
+    session?.set('n', n)
+    if (session !== undefined) here.sessions.commit(session)
+    token = session?.writeToken ?? ''
+  }
+  t.is(a.sessions.whenCaughtUp('no token'), undefined)
+  const unknown = token.replace(/\..*/, '.zzzzzz')
+  t.is(await a.sessions.whenCaughtUp(unknown, 50), false)
+})
+
+test('a write that got lost on the way is asked for by whoever needs it', async t => {
+  const join = loopbackGroup(t)
+  let losing = false
+  const interceptors: Interceptor[] = [
+    { name: 'losing', receive: (message, from, next) => (losing ? 'rejected' : next(message, from)) },
+  ]
+  const a = await join('a', NO_ACK)
+  const b = await join('b', { ...NO_ACK, interceptors })
+  const session = a.sessions.create({ attributes: [['n', 1]] })
+  await until(() => b.sessions.size === 1)
+  losing = true
+  session.set('n', 2)
+  const receipt = await a.sessions.commit(session, { ack: 'applied' })
+  t.is(receipt?.outcome, 'short')
+  losing = false
+  t.is(b.sessions.find(session.id)?.get('n'), 1)
+  t.true(await b.sessions.whenCaughtUp(session.writeToken ?? '', 5_000))
+  t.is(b.sessions.find(session.id)?.get('n'), 2)
+})
+
+test('a member that has left stores nothing more, and says so', async t => {
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a'), join('b')])
+  const session = a.sessions.create({ attributes: [['n', 1]] })
+  await until(() => b.sessions.size === 1)
+  await a.leave()
+  session.set('n', 2)
+  t.throws(() => a.sessions.commit(session), { code: 'INVALID_STATE' })
+  t.throws(() => session.invalidate(), { code: 'INVALID_STATE' })
+  t.is(b.sessions.find(session.id)?.get('n'), 1)
 })

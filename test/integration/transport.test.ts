@@ -99,7 +99,7 @@ test('acknowledgements say applied, rejected and deferred for the right messages
   const outcomes: string[] = []
   for (let n = 0; n < 8; n += 1) {
     const ack = n === 0 ? 'none' : n === 1 ? 'received' : 'applied'
-    a.sender.send([b.member], { topic: 't', payload: bytes(`m${n}`), ack }, (_id, outcome, final) =>
+    a.sender.send([b.member], { topic: 't', payload: bytes(`m${n}`), ack }, (_member, outcome, final) =>
       outcomes.push(`${n}:${outcome}:${final}`),
     )
   }
@@ -155,12 +155,12 @@ test('a receiver that goes away settles what is under way as disappeared and is 
     b.receiver.stop()
     return 'applied'
   }
-  a.sender.send([b.member], { topic: 't', payload: bytes('x'), ack: 'applied' }, (_id, outcome) =>
+  a.sender.send([b.member], { topic: 't', payload: bytes('x'), ack: 'applied' }, (_member, outcome) =>
     outcomes.push(outcome),
   )
   await until(() => outcomes.length === 1 && a.ended.length > 0)
   t.deepEqual(outcomes, ['disappeared'])
-  a.sender.send([b.member], { topic: 't', payload: bytes('y'), ack: 'applied' }, (_id, outcome) =>
+  a.sender.send([b.member], { topic: 't', payload: bytes('y'), ack: 'applied' }, (_member, outcome) =>
     outcomes.push(outcome),
   )
   a.sender.removeMember(b.member.id, 'disappeared')
@@ -200,8 +200,8 @@ test('a reader that does not read: memory stays bounded, others are not delayed,
   let most = 0
   for (let n = 0; n < 100_000; n += 1) {
     const message = { topic: 't', payload, ack: 'none', key: `k${n % 500}` } as const
-    a.sender.send([slow.member, fast.member], message, (id, outcome) => {
-      if (id === slow.member.id && outcome === 'queue-full') full += 1
+    a.sender.send([slow.member, fast.member], message, (member, outcome) => {
+      if (member.id === slow.member.id && outcome === 'queue-full') full += 1
       else t.fail(`${outcome} for the fast one`)
     })
     if (n % 200 !== 199) continue

@@ -29,6 +29,10 @@ const rule = values.rule === undefined ? undefined : oneOf('rule', RULES, values
 const pace = values.pace === undefined ? undefined : oneOf('pace', PACES, values.pace)
 const report = new CampaignReport(stack, rule, pace)
 const startedMs = performance.now()
+for (const name of ['seeds', 'seed', 'hours', 'budget', 'workers'] as const) {
+  const value = values[name]
+  if (value !== undefined && !(Number(value) > 0)) throw new Error(`--${name} must be a positive number; got ${value}`)
+}
 
 if (values.mutants) await runTasks(mutants(), Number(values.workers), outcome => report.mutant(outcome as MutantResult))
 else {

@@ -1,4 +1,4 @@
-import type { ReplicaStats } from '../../lib/replication/replica.js'
+import type { ReplicaStats } from '../../lib/replication/replica-stats.js'
 import type { StackName } from './sim-node.js'
 import type { World } from './world.js'
 

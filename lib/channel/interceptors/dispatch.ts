@@ -4,34 +4,36 @@ import type { ChannelMessage, Interceptor } from '../interceptor.js'
 
 /** Bounds of the background queue. */
 export interface DispatchOptions {
-  /** Messages waiting. Default 10,000. */
+  /** Messages waiting at most. Default 10,000. */
   readonly messagesMax?: number
-  /** Bytes waiting. Default 64 MiB. */
+  /** Payload bytes waiting at most; a single message always has room. Default 67,108,864 (64 MiB). */
   readonly bytesMax?: number
 }
 
 /** The dispatch interceptor, with its counters. */
 export interface DispatchInterceptor extends Interceptor {
+  /** Messages waiting now. */
   readonly queued: number
+  /** Messages turned away since the start because the queue was full. */
   readonly overflowed: number
-}
-
-interface Waiting {
-  readonly message: ChannelMessage
-  readonly next: (message: ChannelMessage) => void
 }
 
 /**
  * Lets `send` return at once: the rest of the chain runs at the end of the event-loop turn, in the order of the calls.
  * One ordered queue, unlike Tribes' MessageDispatchInterceptor whose threads overtake each other. A message that finds
- * the queue full is settled as `queue-full` for each of its members; stopping passes on what waits.
+ * the queue full is settled as `queue-full` for each of its members; stopping passes on what waits. Make one for each
+ * channel.
+ *
+ * @throws {InvalidOptionError} when a bound is below 1
  */
 export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
   const { messagesMax = 10_000, bytesMax = 64 * 1_048_576 } = options
   if (!(messagesMax >= 1)) throw new InvalidOptionError('messagesMax', 'at least 1', messagesMax)
   if (!(bytesMax >= 1)) throw new InvalidOptionError('bytesMax', 'at least 1', bytesMax)
   let clock: Clock | undefined
-  let queue: Waiting[] = []
+  let queue: ChannelMessage[] = []
+  /** The rest of the chain, the same for all messages. */
+  let pass: (message: ChannelMessage) => void = () => {}
   let bytes = 0
   let overflowed = 0
 
@@ -39,7 +41,7 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
     const waiting = queue
     queue = []
     bytes = 0
-    for (const { message, next } of waiting) next(message)
+    for (const message of waiting) pass(message)
   }
   return {
     name: 'dispatch',
@@ -64,7 +66,8 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
         for (const member of message.to) message.settled?.(member, 'queue-full')
         return
       }
-      queue.push({ message, next })
+      queue.push(message)
+      pass = next
       bytes += message.payload.length
       if (queue.length === 1) clock.soon(drain)
     },

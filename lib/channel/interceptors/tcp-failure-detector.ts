@@ -10,6 +10,7 @@ export interface TcpFailureDetectorOptions {
 
 /** The detector, with its counters. */
 export interface TcpFailureDetector extends Interceptor {
+  /** Verifications since the start, by what they found. */
   readonly verdicts: Readonly<Record<SuspicionVerdict, number>>
 }
 
@@ -22,7 +23,9 @@ const PROBES_MAX = 10
  * answers come from the event loop, not from the system, so a process that is stopped is found out (which Tribes'
  * TcpFailureDetector, content with a connection, does not). A refused fresh connection decides at once, except in mere
  * silence, when the old connection is heard first. One that says it leaves is asked over a fresh connection only: it
- * still answers on the old ones.
+ * still answers on the old ones. Make one for each channel.
+ *
+ * @throws {InvalidOptionError} when `echoTimeoutMs` is not above 0
  */
 export function tcpFailureDetector(options: TcpFailureDetectorOptions = {}): TcpFailureDetector {
   const { echoTimeoutMs = 1_000 } = options

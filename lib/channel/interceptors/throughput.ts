@@ -1,25 +1,31 @@
 import type { Clock } from '../../runtime/runtime.js'
 import type { Interceptor } from '../interceptor.js'
 
-/** What passed in one direction. A message to three members counts three times. */
+/** What passed in one direction since the start. A message to three members counts three times. */
 export interface Flow {
+  /** Messages, once for each receiver. */
   readonly messages: number
+  /** Payload bytes, before encoding into frames. */
   readonly bytes: number
-  /** Averages over the last whole window. */
+  /** Average over the last whole window; 0 before its end. */
   readonly messagesPerSecond: number
+  /** The same for payload bytes. */
   readonly bytesPerSecond: number
 }
 
-/** Counters at one moment. */
+/** Counters at one moment, after Tribes' ThroughputInterceptor; a copy, which does not change any more. */
 export interface ThroughputSnapshot {
+  /** Messages on their way to the network; those an interceptor below drops are counted, too. */
   readonly out: Flow
+  /** Messages from the network. */
   readonly in: Flow
-  /** Messages in that were not applied. */
+  /** Messages in that their listener, or an interceptor above, rejected or deferred. */
   readonly notApplied: number
 }
 
 /** The throughput interceptor, with its counters. */
 export interface ThroughputInterceptor extends Interceptor {
+  /** The counters now. */
   snapshot(): ThroughputSnapshot
 }
 
@@ -58,9 +64,11 @@ class FlowCounter {
 }
 
 /**
- * Counts messages and payload bytes that pass, as Tribes' ThroughputInterceptor does.
+ * Counts messages and payload bytes that pass, as Tribes' ThroughputInterceptor does, and changes nothing. Make one for
+ * each channel. A list of interceptors replaces the default one, so name those too.
  *
- * @param options `windowMs`: time over which the rates are averaged, default 10,000
+ * @param options `windowMs`: milliseconds over which the rates are averaged, default 10,000; a window ends with the
+ *   first message, or snapshot, after it
  */
 export function throughput(options: { readonly windowMs?: number } = {}): ThroughputInterceptor {
   const { windowMs = 10_000 } = options

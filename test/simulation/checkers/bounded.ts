@@ -8,10 +8,10 @@ export function bounded(input: ReplicaOptionsInput): Checker {
     invariant: '13 bounded',
     sample(world) {
       for (const { name, replica } of world.live) {
-        const { fetching, tombstones, ringBytes } = replica.stats()
+        const { fetching, tombstones, expiredKept, ringBytes } = replica.stats()
         if (fetching > options.fetchesMax) throw new Violation('13 bounded', `${name} fetches ${fetching} records`)
-        if (tombstones > options.tombstonesMax)
-          throw new Violation('13 bounded', `${name} keeps ${tombstones} tombstones`)
+        if (tombstones + expiredKept > options.tombstonesMax)
+          throw new Violation('13 bounded', `${name} remembers ${tombstones + expiredKept} ends`)
         if (ringBytes > options.ringBytes)
           throw new Violation('13 bounded', `${name} keeps ${ringBytes} bytes of deltas`)
       }

@@ -9,6 +9,9 @@ export function convergence(): Checker {
     sample(world) {
       const byDigest = new Map<string, { readonly name: string; readonly hash: string; readonly replica: Replica }>()
       for (const { name, replica } of world.live) {
+        const { divergences } = replica.stats()
+        if (divergences > 0 && !world.nodes.some(node => node.replica.stats().expiriesOverflowed > 0))
+          throw new Violation('1 convergence', `${name} repaired ${divergences} differences under equal seen-sets`)
         if (!replica.ready) continue
         const digest = digestText(replica.digest())
         const hash = JSON.stringify(replica.bucketHashes().filter(({ high, low }) => high !== 0 || low !== 0))

@@ -180,6 +180,44 @@ test('the callback of set waits for the receipt', async t => {
   t.true(answered)
 })
 
+test('a set that changes nothing is a use, and writes nothing', t => {
+  const cluster = oneManager()
+  const store = new TribelineStore({ cluster })
+  store.set('one', fresh({ a: 1, list: [1] }))
+  const written = cluster.store.written.length
+  store.set('one', load(store, 'one'))
+  t.deepEqual([cluster.store.written.length, cluster.store.touches], [written, 1])
+})
+
+test('a touch writes no data, also what was changed in place', t => {
+  const cluster = oneManager()
+  const store = new TribelineStore({ cluster, touchAfterMs: 0 })
+  const at = (): Date => new Date(cluster.clock.nowMs + 100_000)
+  store.set('one', { cookie: { originalMaxAge: 100_000, expires: at() }, seen: new Map([['a', 1]]) } as never)
+  const data = load(store, 'one') as Data & { seen: Map<string, number> }
+  data.seen.set('b', 2)
+  cluster.clock.nowMs += 5_000
+  data.cookie.expires = at()
+  store.touch('one', data)
+  t.deepEqual([...(cluster.store.written.at(-1)?.writes.keys() ?? [])], ['\u0000cookie'])
+})
+
+test('a cookie’s date is the caller’s own', t => {
+  const cluster = oneManager()
+  const store = new TribelineStore({ cluster })
+  const expires = new Date(cluster.clock.nowMs + 60_000)
+  store.set('one', { cookie: { originalMaxAge: 60_000, expires } } as unknown as Data)
+  const read = (): Date => {
+    let found: Date | undefined
+    store.get('one', (_, data) => {
+      found = data?.cookie.expires as Date
+    })
+    return found as Date
+  }
+  read().setTime(0)
+  t.deepEqual(read(), expires)
+})
+
 test('options out of range are refused', t => {
   t.throws(() => new TribelineStore({}), { code: 'INVALID_OPTION' })
   t.throws(() => new TribelineStore({ cluster: oneManager(), ttl: 0 }), { code: 'INVALID_OPTION' })

@@ -6,47 +6,10 @@ import request from 'supertest'
 import { SessionOvertakenError } from '../../../lib/errors.js'
 import { TribelineStore } from '../../../lib/http/express.js'
 import { type ClusterSessionOptions, clusterSession, type SessionRequest } from '../../../lib/http/index.js'
-import { DeltaManager } from '../../../lib/session/delta-manager.js'
-import type { DeltaManagerOptions } from '../../../lib/session/delta-manager-options.js'
-import { ManualFreshness } from '../../helpers/manual-freshness.js'
-import { CountingRandom, MemoryRecordStore } from '../../helpers/memory-record-store.js'
-import { clockOfNow } from '../../helpers/session-managers.js'
+import type { DeltaManager } from '../../../lib/session/delta-manager.js'
+import { type StallingMember, stallingMember as stalling } from '../../helpers/stalling-member.js'
 
 type Handler = (req: SessionRequest, res: ServerResponse) => void
-
-/** Two members with one session `one`; the first stands still when told, and then hears nothing of the other. */
-function stalling(options: DeltaManagerOptions = {}) {
-  const clock = clockOfNow()
-  const [here, there] = MemoryRecordStore.pair(clock)
-  const freshness = new ManualFreshness()
-  const manager = (store: MemoryRecordStore, random: number, own?: ManualFreshness): DeltaManager => {
-    const parts = { store, clock, random: new CountingRandom(random), onChange: store.onChange }
-    const made = new DeltaManager(own === undefined ? parts : { ...parts, freshness: own }, options)
-    made.start()
-    return made
-  }
-  const sessions = manager(here, 1, freshness)
-  const elsewhere = manager(there, 1 << 20)
-  return {
-    name: 'here',
-    sessions,
-    freshness,
-    /** What the other member writes while this one stands still. */
-    stallWhile(work: (elsewhere: DeltaManager) => void): void {
-      freshness.stall()
-      there.held = true
-      clock.nowMs += 5_000
-      work(elsewhere)
-    },
-    catchUp(changed = true): void {
-      there.flush()
-      clock.nowMs += 100
-      freshness.catchUp(changed)
-    },
-    elsewhere,
-    clock,
-  }
-}
 
 function increment(sessions: DeltaManager, id: string, by = 1): void {
   const session = sessions.find(id)
@@ -211,7 +174,7 @@ test('the set of a request that was under way waits, and fails if another member
 
 async function serve(
   t: ExecutionContext,
-  member: ReturnType<typeof stalling>,
+  member: StallingMember,
   handler: Handler,
   more: Partial<ClusterSessionOptions> = {},
 ): Promise<{ readonly server: Server; readonly errors: unknown[] }> {

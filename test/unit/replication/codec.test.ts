@@ -7,6 +7,8 @@ import { BUCKETS } from '../../../lib/replication/bucket-index.js'
 import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
 import type { DeltaKind } from '../../../lib/replication/delta.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
+import { PackedRecord } from '../../../lib/replication/packed-record.js'
+import { packRecord } from '../../../lib/replication/record-packing.js'
 
 const A = '00112233445566778899aabbccddeeff'
 const B = 'ffeeddccbbaa99887766554433221100'
@@ -80,19 +82,21 @@ const SAMPLES: readonly ReplicationMessage[] = [
     buckets: [1, 1023],
     after: `${A}#3`,
     have: [{ key: `${B}#1`, hash: { high: 4_294_967_295, low: 1 } }],
+    number: 3,
   },
   {
     kind: 'reconcileChunk',
     id: 1,
     last: true,
+    number: 3,
     parts: [
       {
         bucket: 5,
         after: `${A}#1`,
         upTo: undefined,
-        keys: [record.key],
+        keys: [`${B}#7`],
         tombstones: [[`${A}#4`, dot]],
-        records: [record],
+        records: [new PackedRecord(packRecord(record), record.ageMs)],
       },
     ],
   },

@@ -146,7 +146,7 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     node: Node,
     message: Extract<ReplicationMessage, { kind: 'delta' }>,
     waiting: Map<number, { copies: number; holders: Set<string>; acked: Acked }>,
-    options: { ack?: string; copies?: number | 'all' } | undefined,
+    options: { ack?: string | undefined; copies?: number | 'all' | undefined } | undefined,
   ): void {
     const { delta } = message
     if (delta.kind === 'expire') {

@@ -2,7 +2,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { canonicalRecord } from '../../../lib/replication/canonical.js'
 import type { AttributeState, RecordSnapshot } from '../../../lib/replication/delta.js'
-import { attributeMix, limitMix, presenceMix, xor } from '../../../lib/replication/mix.js'
+import { attributeMix, keyMix, limitMix, presenceMix, xor } from '../../../lib/replication/mix.js'
 import { CONTEXT_MAX, ReplicaRecord } from '../../../lib/replication/record.js'
 import { NEVER } from '../../../lib/replication/stamp.js'
 
@@ -33,10 +33,10 @@ function joined(...snapshots: RecordSnapshot[]): string {
   let hash = presenceMix(KEY)
   let bytes = 0
   for (const [name, { stamp, value }] of record.attributes) {
-    hash = xor(hash, attributeMix(KEY, name, stamp))
+    hash = xor(hash, attributeMix(keyMix(KEY), name, stamp))
     bytes += name.length + (value?.length ?? 0)
   }
-  hash = xor(hash, limitMix(KEY, record.limit))
+  hash = xor(hash, limitMix(keyMix(KEY), record.limit))
   const context = [...record.context].sort()
   const upkeep = JSON.stringify(hash) === JSON.stringify(record.hash) && bytes === record.bytes
   return `${canonicalRecord(record)} ${JSON.stringify([context, record.access, record.limit, record.hash, upkeep])}`

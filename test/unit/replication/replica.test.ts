@@ -437,3 +437,12 @@ test('expired records stay within the bound of removals, and the oldest are drop
   t.is(expiriesOverflowed, 20)
   t.true(keys.every(key => !a.has(key)))
 })
+
+test('reading every record in one go leaves no more of them unpacked than allowed, and what ended holds no memory', t => {
+  const { a } = pair({ unpackedRecordsMax: 20 })
+  const keys = Array.from({ length: 500 }, (_, i) => a.create(new Map([['x', bytes(String(i))]])).key)
+  for (const [i, key] of keys.entries()) t.deepEqual(a.attributes(key)?.get('x'), bytes(String(i)))
+  t.true(a.stats().unpacked <= 21)
+  for (const key of keys) a.invalidate(key)
+  t.is(a.stats().unpacked, 0)
+})

@@ -139,3 +139,24 @@ test('a session throws once this view has invalidated it', t => {
   t.throws(() => session.invalidate(), { instanceOf: SessionInvalidError })
   t.false(session.isValid)
 })
+
+test('a value that comes back otherwise is no change by being read; set without having been read, it is one', t => {
+  const bare = Object.assign(Object.create(null) as object, { n: 1 })
+  let decoded = 0
+  const counting = {
+    encode: encodeValue,
+    decode: (bytes: Uint8Array) => {
+      decoded++
+      return decodeValue(bytes)
+    },
+  }
+  const base = [['a', encodeValue(bare)]] as const
+  const read = new SessionDelta(counting, base)
+  read.set('a', read.get('a'))
+  t.is(read.writes('set').size, 0)
+  decoded = 0
+  const unread = new SessionDelta(counting, base)
+  unread.set('a', { n: 2 })
+  t.deepEqual([...unread.writes('set').keys()], ['a'])
+  t.is(decoded, 0)
+})

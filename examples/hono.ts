@@ -1,0 +1,30 @@
+/**
+ * A Hono server with replicated sessions. Start it in two terminals with different names and ports:
+ *   node dist/examples/hono.js node1 8080
+ *   node dist/examples/hono.js node2 8081
+ * then: curl -c jar -b jar localhost:8080 and localhost:8081 in turn; the counter goes on.
+ */
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+import { type HonoSession, honoSession } from '../lib/http/hono.js'
+import { createCluster } from '../lib/index.js'
+
+const [name = 'node1', port = '8080'] = process.argv.slice(2)
+const cluster = await createCluster({ name, group: 'http-example' })
+const app = new Hono<HonoSession>()
+app.use(honoSession({ cluster, secret: process.env.SESSION_SECRET ?? 'only for this example' }))
+app.get('/', c => {
+  const session = c.get('session')
+  session.visits = (session.visits ?? 0) + 1
+  return c.text(`${name}: visit ${session.visits}\n`)
+})
+app.get('/logout', c => {
+  c.get('session').invalidate()
+  return c.text('bye\n')
+})
+const server = serve({ fetch: app.fetch, port: Number(port) }, () => console.log(`${name}: http://localhost:${port}/`))
+
+process.once('SIGINT', () => {
+  server.close()
+  cluster.leave().finally(() => process.exit(0))
+})

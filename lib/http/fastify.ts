@@ -1,0 +1,110 @@
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { afterFresh } from './after-fresh.js'
+import { describesBody, NodeExchange } from './node-exchange.js'
+import { attach, exchangeOf } from './node-hooks.js'
+import type { RequestSession } from './request-session.js'
+import type { ClusterSessionOptions } from './session-gate.js'
+import { SessionGate } from './session-gate.js'
+
+export { FastifySessionStore } from './fastify-store.js'
+export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
+export type { SessionCookieOptions } from './session-cookie.js'
+export type { ClusterSessionOptions } from './session-gate.js'
+export type { StoreOptions } from './stored-sessions.js'
+
+/** Fastify says by its `trustProxy` whether a proxy is to be believed. */
+class FastifyExchange extends NodeExchange {
+  readonly #request: FastifyRequest
+
+  constructor(gate: SessionGate<IncomingMessage>, request: FastifyRequest, reply: FastifyReply) {
+    super(gate, request.raw, reply.raw)
+    this.#request = request
+  }
+
+  protected override get isSecure(): boolean {
+    return this.#request.protocol === 'https' || super.isSecure
+  }
+}
+
+/** The session of a request; undefined for one that was filtered. The same as `request.session`, with its type. */
+export function sessionOf(request: FastifyRequest): RequestSession | undefined {
+  return exchangeOf(request.raw)?.facade
+}
+
+/**
+ * A Fastify plugin: sessions of the cluster on `request.session`, loaded when first read; assigning null or undefined
+ * ends the session. Register it once, where its requests begin: it is not encapsulated.
+ *
+ * Changes are written as one delta before the reply leaves, after all `onSend` hooks registered before; the reply waits
+ * until the delta is acknowledged as `ack` asks, or for `ackTimeoutMs`. What a stream changes while it is sent is
+ * written when it ends. Replies after `reply.hijack()` are watched too. Stalls of the process are as with
+ * `clusterSession`: 503 where another member was faster.
+ *
+ * Types: `declare module 'fastify' { interface FastifyRequest { session: RequestSession } }`, or use {@link sessionOf}.
+ * The library does not declare it, for `@fastify/session` does so differently.
+ *
+ * @throws {InvalidOptionError} when an option is out of range; `app.ready()` rejects with it.
+ */
+export async function fastifySession(app: FastifyInstance, options: ClusterSessionOptions): Promise<void> {
+  const gate = new SessionGate(options)
+  const begin = (request: FastifyRequest, reply: FastifyReply): void =>
+    attach(new FastifyExchange(gate, request, reply), request.raw, reply.raw)
+
+  app.decorateRequest<unknown, string>('session', {
+    getter(this: FastifyRequest) {
+      return sessionOf(this)
+    },
+    setter(this: FastifyRequest, value: unknown) {
+      if (value !== null && value !== undefined) throw new TypeError('request.session can only be set to null')
+      exchangeOf(this.raw)?.invalidate()
+    },
+  })
+
+  app.addHook('onRequest', (request, reply, next) => {
+    const { raw } = request
+    if (exchangeOf(raw) !== undefined || !gate.admits(request.originalUrl, raw)) return next()
+    if (gate.sessions.whenFresh() === undefined) {
+      begin(request, reply)
+      return next()
+    }
+    afterFresh(gate.sessions, () => {
+      if (reply.raw.destroyed || reply.raw.writableEnded) return
+      begin(request, reply)
+      next()
+    })
+  })
+
+  app.addHook('onSend', (request, reply, payload, next) => {
+    const exchange = exchangeOf(request.raw)
+    if (exchange === undefined) return next(null, payload)
+    exchange.conclude(cookies => {
+      if (!isStream(payload)) exchange.close()
+      if (exchange.takeRefusal()) {
+        refuse(reply, payload)
+        return next(null, '')
+      }
+      for (const cookie of cookies) reply.header('set-cookie', cookie)
+      next(null, payload)
+    })
+  })
+}
+
+// What the package fastify-plugin would add: hooks and decorator are the whole application's, not a child's.
+Object.assign(fastifySession, {
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'tribeline',
+  [Symbol.for('plugin-meta')]: { fastify: '>=5', name: 'tribeline' },
+})
+
+function isStream(payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && !ArrayBuffer.isView(payload)
+}
+
+/** Says that the request had no effect instead of what its handler wanted to say. */
+function refuse(reply: FastifyReply, payload: unknown): void {
+  for (const name of Object.keys(reply.getHeaders())) if (describesBody(name.toLowerCase())) reply.removeHeader(name)
+  reply.code(503).header('retry-after', '0')
+  const { destroy } = (payload ?? {}) as { destroy?: unknown }
+  if (typeof destroy === 'function') destroy.call(payload)
+}

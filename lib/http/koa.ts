@@ -1,0 +1,73 @@
+import type { IncomingMessage } from 'node:http'
+import type { Context, Middleware } from 'koa'
+import { NodeExchange } from './node-exchange.js'
+import { attach, exchangeOf } from './node-hooks.js'
+import type { RequestSession } from './request-session.js'
+import type { ClusterSessionOptions } from './session-gate.js'
+import { SessionGate } from './session-gate.js'
+
+export type { KoaStoreContext } from './koa-store.js'
+export { KoaSessionStore } from './koa-store.js'
+export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
+export type { SessionCookieOptions } from './session-cookie.js'
+export type { ClusterSessionOptions } from './session-gate.js'
+export type { StoreOptions } from './stored-sessions.js'
+
+/** Koa says by `app.proxy` whether a proxy is to be believed. */
+class KoaExchange extends NodeExchange {
+  readonly #ctx: Context
+
+  constructor(gate: SessionGate<IncomingMessage>, ctx: Context) {
+    super(gate, ctx.req, ctx.res)
+    this.#ctx = ctx
+  }
+
+  protected override get isSecure(): boolean {
+    return this.#ctx.secure || super.isSecure
+  }
+}
+
+const SESSION: PropertyDescriptor & ThisType<Context> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return sessionOf(this)
+  },
+  set(value: unknown) {
+    if (value !== null && value !== undefined) throw new TypeError('ctx.session can only be set to null')
+    exchangeOf(this.req)?.invalidate()
+  },
+}
+
+/** The session of a request; undefined for one that was filtered. The same as `ctx.session`, with its type. */
+export function sessionOf(ctx: Pick<Context, 'req'>): RequestSession | undefined {
+  return exchangeOf(ctx.req)?.facade
+}
+
+/**
+ * Koa middleware: sessions of the cluster on `ctx.session`, loaded when first read; assigning null or undefined ends
+ * the session. Changes are written when the reply goes out, also the reply to an error and one that is written with
+ * `ctx.respond = false`; everything else is as with `clusterSession` of `node:http`. A reply that is a stream has sent
+ * its headers before it ends: a session must have begun by then.
+ *
+ * Types: `declare module 'koa' { interface DefaultContext { session: RequestSession } }`, or use {@link sessionOf}.
+ *
+ * @throws {InvalidOptionError} when an option is out of range.
+ */
+export function koaSession(options: ClusterSessionOptions): Middleware {
+  const gate = new SessionGate(options)
+  const { sessions } = gate
+  return async function handleSession(ctx, next) {
+    const { req, res } = ctx
+    if (exchangeOf(req) !== undefined || !gate.admits(ctx.originalUrl, req)) return next()
+    for (let wait = sessions.whenFresh(); wait !== undefined; wait = sessions.whenFresh()) await wait
+    if (res.destroyed || res.writableEnded) {
+      // The client hung up meanwhile, and asks elsewhere by now.
+      ctx.respond = false
+      return
+    }
+    attach(new KoaExchange(gate, ctx), req, res)
+    Object.defineProperty(ctx, 'session', SESSION)
+    return next()
+  }
+}

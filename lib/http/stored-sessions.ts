@@ -1,0 +1,171 @@
+import { InvalidOptionError } from '../errors.js'
+import type { Session } from '../session/session.js'
+import type { CommitOptions, SessionHost, SessionManager } from '../session/session-manager.js'
+import { encodeValue } from '../wire/value-codec.js'
+import type { StoredCookie } from './stored-cookie.js'
+import { COOKIE, cookieFrom, expiryOf, isOver, sameButExpiry, storedCookieOf } from './stored-cookie.js'
+
+/** A touch is announced when it moves the expiry by more than this share of the lifetime. */
+const TOUCH_SHARE = 1 / 20
+const TOUCH_MAX_MS = 60_000
+
+/** A touch writes the cookie, and no data that the handler changed without express-session's noticing. */
+const SILENT: CommitOptions = { ack: 'none', detect: 'set' }
+
+/** Options of the stores for other session libraries: a cluster, or the session manager alone. */
+export interface StoreOptions {
+  readonly cluster?: SessionHost
+  readonly sessions?: SessionManager
+  /** Put before each id, so that several applications may share one cluster. Default none. */
+  readonly prefix?: string
+  /** Seconds a session without `cookie.maxAge` lives unused. Default: the manager's `maxInactiveInterval`. */
+  readonly ttl?: number
+  /** Milliseconds by which a touch must move the expiry to be sent. Default: 5 % of the lifetime, at most 60,000. */
+  readonly touchAfterMs?: number
+}
+
+/** What a session library keeps under an id: attributes, and the cookie apart from them. */
+export type StoredData = Record<string, unknown>
+
+/** A session that was saved: the base of its next save, and what acknowledges this one. */
+export interface Saved {
+  readonly view: Session | undefined
+  readonly receipt: Promise<unknown> | undefined
+}
+
+/**
+ * Sessions as the stores of other libraries see them: whole objects, loaded and later saved. What is saved is merged by
+ * attribute against the view it was loaded from, if the library tells which that was.
+ */
+export class StoredSessions {
+  readonly sessions: SessionManager
+  readonly #prefix: string
+  readonly #ttl: number | undefined
+  readonly #touchAfterMs: number | undefined
+
+  /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
+  constructor(options: StoreOptions) {
+    const sessions = options?.sessions ?? options?.cluster?.sessions
+    if (sessions === undefined) throw new InvalidOptionError('cluster', 'a cluster (or give sessions)', sessions)
+    const { prefix = '', ttl, touchAfterMs } = options
+    if (ttl !== undefined && !(ttl > 0)) throw new InvalidOptionError('ttl', 'a positive number of seconds', ttl)
+    if (touchAfterMs !== undefined && !(touchAfterMs >= 0)) {
+      throw new InvalidOptionError('touchAfterMs', 'milliseconds, 0 or more', touchAfterMs)
+    }
+    this.sessions = sessions
+    this.#prefix = prefix
+    this.#ttl = ttl
+    this.#touchAfterMs = touchAfterMs
+  }
+
+  /** A view of the session, unless it has expired. */
+  find(sid: string): Session | undefined {
+    if (typeof sid !== 'string') return undefined
+    const view = this.sessions.find(this.#prefix + sid)
+    const lifetimeMs = view === undefined ? null : (storedCookieOf(view)?.lifetimeMs ?? null)
+    return lifetimeMs !== null && (view?.idleMs ?? 0) >= lifetimeMs + this.#slackMs(lifetimeMs) ? undefined : view
+  }
+
+  /** Whether a view is of the session with this id: an object copied to another id has no base there. */
+  isOf(view: Session, sid: string): boolean {
+    return view.id === this.#prefix + sid
+  }
+
+  /**
+   * Merges `data` into the session: what differs from `base` is written, or from the session as it is now. Begins the
+   * session if there was no base. With a lifetime of 0 or less it is ended. `view` is the base of the next save.
+   */
+  save(sid: string, data: StoredData, cookie: StoredCookie, base: Session | undefined): Saved {
+    if (isOver(cookie)) {
+      const old = base ?? this.find(sid)
+      return { view: undefined, receipt: old?.isValid ? old.invalidate() : undefined }
+    }
+    const view = base ?? this.find(sid) ?? this.#begin(sid)
+    this.#merge(view, data, cookie)
+    const receipt = this.sessions.commit(view, { storeEmpty: true })
+    if (receipt === undefined) view.touch()
+    return { view, receipt }
+  }
+
+  /** Marks the session as used, and writes its cookie if that has moved by more than a little. */
+  touch(view: Session, cookie: StoredCookie): void {
+    if (isOver(cookie)) {
+      view.invalidate()
+      return
+    }
+    view.touch()
+    if (this.#setCookie(view, cookie, false)) this.sessions.commit(view, SILENT)
+  }
+
+  #begin(sid: string): Session {
+    return this.sessions.create({ id: this.#prefix + sid, deferred: true })
+  }
+
+  /** All sessions that have not expired. */
+  *all(): IterableIterator<[sid: string, view: Session]> {
+    for (const id of this.sessions.ids()) {
+      if (!id.startsWith(this.#prefix)) continue
+      const sid = id.slice(this.#prefix.length)
+      const view = this.find(sid)
+      if (view !== undefined) yield [sid, view]
+    }
+  }
+
+  #merge(view: Session, data: StoredData, cookie: StoredCookie): void {
+    for (const [name, value] of Object.entries(data)) {
+      if (name === 'cookie' || typeof value === 'function') continue
+      // What is as it was loaded need not be encoded to be found unchanged.
+      if (typeof value === 'object' || value === undefined || view.get(name) !== value) view.set(name, value)
+    }
+    // A name express-session itself uses could not be shown to the handler, so it was not the handler who removed it.
+    for (const name of view.names()) if (!(name in data)) view.delete(name)
+    this.#setCookie(view, cookie, view.key === undefined)
+  }
+
+  /** Whether the cookie differs from the stored one by more than a small move of its expiry. */
+  #setCookie(view: Session, cookie: StoredCookie, always: boolean): boolean {
+    const stored = storedCookieOf(view)
+    const apart = Math.abs(expiryOf(cookie.data) - expiryOf(stored?.data))
+    const near = apart <= this.#slackMs(cookie.lifetimeMs ?? 0)
+    if (!always && stored !== undefined && near && sameButExpiry(stored.data, cookie.data)) return false
+    view.setReserved(COOKIE, encodeValue(cookie))
+    const seconds = cookie.lifetimeMs === null ? this.#ttl : Math.ceil(cookie.lifetimeMs / 1000)
+    if (seconds !== undefined) view.maxInactiveInterval = seconds
+    return true
+  }
+
+  /** By how much the expiry known here may lag: touches below it are not sent. */
+  #slackMs(lifetimeMs: number): number {
+    return this.#touchAfterMs ?? Math.min(TOUCH_MAX_MS, lifetimeMs * TOUCH_SHARE)
+  }
+
+  /** The cookie to store, from that of an express-like session. */
+  cookieFrom(cookie: unknown): StoredCookie {
+    return cookieFrom(cookie, this.sessions.wallMs())
+  }
+}
+
+/** As express-session's own default. */
+const NO_COOKIE = { originalMaxAge: null, expires: null, httpOnly: true, path: '/' }
+
+/** A fresh object with the attributes and the cookie. */
+export function dataOf(view: Session): StoredData {
+  const data = attributesOf(view)
+  const cookie: Record<string, unknown> = { ...(storedCookieOf(view)?.data ?? NO_COOKIE) }
+  if (cookie.expires instanceof Date) cookie.expires = new Date(cookie.expires)
+  data.cookie = cookie
+  return data
+}
+
+/** A fresh object with the attributes. */
+export function attributesOf(view: Session): StoredData {
+  const data: StoredData = {}
+  for (const [name, value] of view.entries()) define(data, name, value)
+  return data
+}
+
+/** An attribute may be called `__proto__`; it must become a property, not a prototype. */
+function define(data: Record<string, unknown>, name: string, value: unknown): void {
+  if (name !== '__proto__') data[name] = value
+  else Object.defineProperty(data, name, { value, writable: true, enumerable: true, configurable: true })
+}

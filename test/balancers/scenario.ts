@@ -1,0 +1,230 @@
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { audit } from '../../examples/demo/audit.js'
+import type { Fleet, NodeHandle } from '../../examples/demo/fleet.js'
+import { Load, type LoadOptions } from '../../examples/demo/load.js'
+import { type CartState, ROUTE_COOKIE } from '../../examples/demo/protocol.js'
+import type { Balancer } from './balancer.js'
+import type { RunningBalancer } from './running-balancer.js'
+
+const SESSIONS = 200
+/**
+ * A connection for each request: balancers close idle ones when they like, at a reload for instance. A browser sends
+ * again what met such an end; these clients do not, and what they count is to be the nodes' doing.
+ */
+const LOAD: LoadOptions = { thinkMs: [400, 800], reads: 0.4, keepAlive: false }
+const STARTED_WITHIN_MS = 15_000
+const STEADY_MS = 1_500
+/** So long the node gets requests and answers none, before it is killed: there is something under way to be lost. */
+const FROZEN_MS = 150
+const DOWN_MS = 2_000
+const BACK_WITHIN_MS = 15_000
+/** Two checks of a second each, and what is under way. */
+const DRAIN_MS = 3_000
+const FAILOVER_WITHIN_MS = 10_000
+
+/** What happened to the clients while their node died, came back and was stopped as planned. */
+export interface Outcome {
+  readonly requests: number
+  /** Clients of the killed node, and their requests under way when it died. */
+  readonly owned: number
+  readonly doomed: number
+  readonly writeErrors: number
+  readonly readErrors: number
+  /** From the kill to the first answer for one of its clients. */
+  readonly failoverMs: number | undefined
+  /** From its new start's end to the balancer's first request for it. */
+  readonly backMs: number
+  /** Clients that were served by the restarted node. */
+  readonly movedBack: number
+  /** Errors while a node drained, left and came back. */
+  readonly plannedErrors: number
+  /** Why requests failed, and how often. */
+  readonly reasons: Readonly<Record<string, number>>
+  /** What must not be; empty if all is well. */
+  readonly wrong: readonly string[]
+}
+
+/** Three nodes that run, with a load on them; one is killed and started again, then another is stopped as planned. */
+export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, balancer: Balancer): Promise<Outcome> {
+  const load = new Load(front.port, SESSIONS, LOAD)
+  load.start()
+  try {
+    await allStarted(load)
+    await delay(STEADY_MS)
+    const victim = busiest(fleet, load)
+    const owned = ownedBy(load, victim)
+    const before = load.figures.clientErrors
+    const failoverMs = await killInMidLoad(fleet, load, victim)
+    await delay(DOWN_MS)
+    await fleet.start(victim.name)
+    const backMs = await servesAgain(front.port, victim.name)
+    const { doomed, doomedWriteErrors, doomedReadErrors, clientErrors } = load.figures
+    const staleBefore = load.figures.staleReads
+    load.moveTo(victim.name)
+    await delay(STEADY_MS)
+    const movedBack = ownedBy(load, victim)
+    const errorsBefore = load.figures.clientErrors
+    const stillThere = await plannedStop(fleet, front, load, victim)
+    await fleet.start(victim.name)
+    await front.putBack()
+    await delay(STEADY_MS / 2)
+    await load.stop()
+    const checked = await audit(fleet.nodes, load.clients)
+    const figures = load.figures
+    const plannedErrors = figures.clientErrors - errorsBefore
+    return {
+      requests: figures.requests,
+      owned,
+      doomed,
+      writeErrors: doomedWriteErrors,
+      readErrors: doomedReadErrors,
+      failoverMs,
+      backMs,
+      movedBack,
+      plannedErrors,
+      reasons: Object.fromEntries(load.reasons),
+      wrong: found({
+        'errors before the kill': before,
+        'errors beside the requests at the dead node': clientErrors - before - doomedWriteErrors - doomedReadErrors,
+        'reads lost with the dead node': balancer.repeatsReads ? doomedReadErrors : 0,
+        'errors while all went to the restarted node': errorsBefore - clientErrors,
+        'clients left at the node that was to be stopped': stillThere,
+        'errors while a node was stopped as planned': plannedErrors,
+        'answers of an old state while a node was down': staleBefore,
+        'answers of an old state by the restarted node': figures.staleReads - staleBefore,
+        'sessions lost': figures.lostSessions + checked.lostSessions,
+        'acknowledged writes lost': figures.lostWrites + checked.lostWrites,
+        'sessions whose copies differ': checked.unequal,
+        'clients that were not moved to the restarted node': movedBack < SESSIONS * 0.9 ? SESSIONS - movedBack : 0,
+        'clients of the dead node that nobody served in time': failoverMs === undefined ? owned : 0,
+        'requests too few at the dead node to mean anything': doomed === 0 ? 1 : 0,
+      }),
+    }
+  } finally {
+    await load.stop()
+  }
+}
+
+/** Kills the busiest node once, with the balancer changed to repeat writes: no client may notice. */
+export async function killOnly(fleet: Fleet, { port }: RunningBalancer): Promise<Pick<Outcome, 'doomed' | 'wrong'>> {
+  const load = new Load(port, SESSIONS, LOAD)
+  load.start()
+  try {
+    await allStarted(load)
+    await delay(STEADY_MS / 2)
+    const victim = busiest(fleet, load)
+    await killInMidLoad(fleet, load, victim)
+    await delay(DOWN_MS / 2)
+    await load.stop()
+    const survivors = fleet.up.map(name => fleet.node(name))
+    const checked = await audit(survivors, load.clients)
+    const { doomed, clientErrors, staleReads, lostSessions, lostWrites } = load.figures
+    return {
+      doomed,
+      wrong: found({
+        'errors although writes are repeated': clientErrors,
+        'answers of an old state': staleReads,
+        'sessions lost': lostSessions + checked.lostSessions,
+        'acknowledged writes lost': lostWrites + checked.lostWrites,
+        'sessions whose copies differ': checked.unequal,
+      }),
+    }
+  } finally {
+    await load.stop()
+  }
+}
+
+/** What clients see that are sent to the nodes in turn, with no pause between an answer and the next request. */
+export interface RoundRobinOutcome {
+  readonly requests: number
+  readonly errors: number
+  readonly staleReads: number
+  readonly lostWrites: number
+  readonly lostSessions: number
+}
+
+/** No stickiness at all: the clients do not send the route cookie back. */
+export async function roundRobin(
+  { port }: RunningBalancer,
+  sessions: number,
+  forMs: number,
+): Promise<RoundRobinOutcome> {
+  const load = new Load(port, sessions, { thinkMs: [0, 5], reads: 0.5, sendsRoute: false })
+  load.start()
+  await delay(forMs)
+  await load.stop()
+  const { requests, clientErrors, staleReads, lostWrites, lostSessions } = load.figures
+  return { requests, errors: clientErrors, staleReads, lostWrites, lostSessions }
+}
+
+async function killInMidLoad(fleet: Fleet, load: Load, victim: NodeHandle): Promise<number | undefined> {
+  const { child } = victim
+  if (!child) throw new Error(`${victim.name} does not run`)
+  fleet.freeze(victim.name)
+  await delay(FROZEN_MS)
+  load.doom(victim.name)
+  const exit = once(child, 'exit')
+  const killedAt = fleet.kill(victim.name)
+  const failover = load.failover(victim.name, killedAt)
+  await exit
+  load.spare()
+  return within(FAILOVER_WITHIN_MS, failover)
+}
+
+/**
+ * As a rolling restart does it: not ready first, then time for the balancer to notice, then the end.
+ *
+ * @returns How many clients the balancer had not moved away in time.
+ */
+async function plannedStop(fleet: Fleet, front: RunningBalancer, load: Load, node: NodeHandle): Promise<number> {
+  fleet.drain(node.name)
+  await front.takeOut(node.httpPort)
+  await delay(DRAIN_MS)
+  const stillThere = ownedBy(load, node)
+  await fleet.leave(node.name)
+  await delay(STEADY_MS / 2)
+  return stillThere
+}
+
+/** Milliseconds until a request with the node's route reaches it through the balancer. */
+async function servesAgain(port: number, name: string): Promise<number> {
+  for (const startedAt = Date.now(); ; ) {
+    const headers = { cookie: `${ROUTE_COOKIE}=${name}` }
+    const response = await fetch(`http://127.0.0.1:${port}/session`, { headers })
+    const state = response.ok ? ((await response.json()) as CartState) : undefined
+    if (state?.node === name) return Date.now() - startedAt
+    if (Date.now() - startedAt > BACK_WITHIN_MS) throw new Error(`The balancer does not send anything to ${name}`)
+    await delay(100)
+  }
+}
+
+async function allStarted(load: Load): Promise<void> {
+  for (const deadline = Date.now() + STARTED_WITHIN_MS; load.started < load.clients.length; ) {
+    if (Date.now() > deadline) {
+      const reasons = [...load.reasons].map(([reason, count]) => `${count} x ${reason}`).join(', ')
+      throw new Error(`Only ${load.started} clients got a session in ${STARTED_WITHIN_MS} ms: ${reasons}`)
+    }
+    await delay(100)
+  }
+}
+
+function busiest(fleet: Fleet, load: Load): NodeHandle {
+  return fleet.nodes.reduce((most, node) => (ownedBy(load, node) > ownedBy(load, most) ? node : most))
+}
+
+function ownedBy(load: Load, node: NodeHandle): number {
+  return load.clients.filter(client => client.lastNode === node.name).length
+}
+
+function found(counts: Readonly<Record<string, number>>): string[] {
+  return Object.entries(counts).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []))
+}
+
+async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
+  const done = new AbortController()
+  const late = delay(limitMs, undefined, { signal: done.signal, ref: false }).catch(() => undefined)
+  const result = await Promise.race([promise, late])
+  done.abort()
+  return result
+}

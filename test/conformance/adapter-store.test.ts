@@ -1,0 +1,258 @@
+import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import fastifyCookie from '@fastify/cookie'
+import test, { type ExecutionContext } from 'ava'
+import express from 'express'
+import session from 'express-session'
+import fastify from 'fastify'
+import Koa from 'koa'
+import { TribelineStore } from '../../lib/http/express.js'
+import { FastifySessionStore } from '../../lib/http/fastify.js'
+import { KoaSessionStore } from '../../lib/http/koa.js'
+import type { SessionManager } from '../../lib/session/session-manager.js'
+import { oneManager } from '../helpers/session-managers.js'
+import { Browser } from './adapter-suite.js'
+
+/** Loaded so that its types do not claim `request.session` for the whole program. */
+const fastifySession = createRequire(import.meta.url)('@fastify/session')
+const koaSession = createRequire(import.meta.url)('koa-session').default as (
+  options: object,
+  app: Koa,
+) => Koa.Middleware
+
+type Bag = Record<string, unknown>
+
+/** A session library with our store below it. */
+interface Library {
+  readonly name: string
+  readonly cookie: string
+  serve(
+    t: ExecutionContext,
+    cluster: { sessions: SessionManager },
+    handler: (url: string, bag: Bag) => Promise<'end' | undefined>,
+    more?: object,
+  ): Promise<number>
+}
+
+const secret = 'thirty-two characters at the very least'
+
+const libraries: readonly Library[] = [
+  {
+    name: 'express-session',
+    cookie: 'connect.sid',
+    async serve(t, cluster, handler, more) {
+      const app = express()
+      const store = new TribelineStore({ sessions: cluster.sessions })
+      app.use(session({ secret, store, resave: false, saveUninitialized: false, ...more }))
+      app.use(async (req, res) => {
+        const verdict = await handler(req.url, req.session as unknown as Bag)
+        if (verdict === 'end') req.session.destroy(() => res.end('bye'))
+        else res.send(JSON.stringify(req.session))
+      })
+      const server = createServer(app)
+      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+      t.teardown(() => server.close())
+      return (server.address() as AddressInfo).port
+    },
+  },
+  {
+    name: '@fastify/session',
+    cookie: 'sessionId',
+    async serve(t, cluster, handler, more) {
+      const app = fastify({ forceCloseConnections: true })
+      const store = new FastifySessionStore({ sessions: cluster.sessions })
+      await app.register(store.plugin)
+      await app.register(fastifyCookie)
+      await app.register(fastifySession, { secret, store, cookie: { secure: false }, ...more })
+      app.get('/*', async request => {
+        const { session } = request as unknown as { session: Bag & { destroy(): Promise<void> } }
+        const verdict = await handler(request.url, session)
+        if (verdict === 'end') await session.destroy()
+        return verdict === 'end' ? 'bye' : JSON.stringify(session)
+      })
+      await app.listen({ port: 0, host: '127.0.0.1' })
+      t.teardown(() => app.close())
+      return (app.server.address() as AddressInfo).port
+    },
+  },
+  {
+    name: 'koa-session',
+    cookie: 'koa.sess',
+    async serve(t, cluster, handler, more) {
+      const app = new Koa()
+      app.keys = [secret]
+      app.use(koaSession({ store: new KoaSessionStore({ sessions: cluster.sessions }), ...more }, app))
+      app.use(async ctx => {
+        const holder = ctx as unknown as { session: Bag | null }
+        const verdict = await handler(ctx.url, holder.session as Bag)
+        if (verdict === 'end') holder.session = null
+        ctx.body = verdict === 'end' ? 'bye' : JSON.stringify(holder.session)
+      })
+      const server = createServer(app.callback())
+      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+      t.teardown(() => server.close())
+      return (server.address() as AddressInfo).port
+    },
+  },
+]
+
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => {}
+  const opened = new Promise<void>(resolve => {
+    open = resolve
+  })
+  return { opened, open: () => open() }
+}
+
+for (const { name, cookie, serve } of libraries) {
+  test(`${name}: eight parallel writers keep eight of eight`, async t => {
+    const cluster = oneManager()
+    const all = gate()
+    let inside = 0
+    const port = await serve(t, cluster, async (url, bag) => {
+      if (url !== '/') {
+        if (++inside === 8) all.open()
+        await all.opened
+      }
+      bag[url] = { nested: [url] }
+      return undefined
+    })
+    const browser = new Browser(port)
+    await browser.get('/')
+    t.truthy(browser.cookies.get(cookie))
+    const names = ['/a', '/b', '/c', '/d', '/e', '/f', '/g', '/h']
+    await Promise.all(names.map(url => new Browser(port, browser.cookies).get(url)))
+    const { text } = await browser.get('/')
+    t.like(JSON.parse(text), Object.fromEntries(names.map(url => [url, { nested: [url] }])))
+    t.is(cluster.sessions.size, 1)
+  })
+
+  test(`${name}: a logout during a slow request stays one`, async t => {
+    const cluster = oneManager()
+    const inside = gate()
+    const goOn = gate()
+    const port = await serve(t, cluster, async (url, bag) => {
+      if (url === '/logout') return 'end'
+      bag.begun = true
+      if (url === '/slow') {
+        inside.open()
+        await goOn.opened
+        bag.late = true
+      }
+      return undefined
+    })
+    const browser = new Browser(port)
+    await browser.get('/')
+    t.is(cluster.sessions.size, 1)
+    const slow = new Browser(port, browser.cookies).get('/slow')
+    await inside.opened
+    await new Browser(port, browser.cookies).get('/logout')
+    t.is(cluster.sessions.size, 0)
+    goOn.open()
+    await slow
+    t.is(cluster.sessions.size, 0)
+  })
+
+  test(`${name}: a request that only reads is a touch, whatever the library asks for`, async t => {
+    const cluster = oneManager()
+    const more = name === 'koa-session' ? { rolling: true } : { rolling: true, saveUninitialized: true }
+    const port = await serve(
+      t,
+      cluster,
+      async (url, bag) => {
+        if (url === '/write') Object.assign(bag, { when: [1, 2], count: 1 })
+        return undefined
+      },
+      more,
+    )
+    const browser = new Browser(port)
+    await browser.get('/write')
+    const { store } = cluster
+    const [written, touched] = [store.written.length, store.touches]
+    const { text } = await browser.get('/')
+    t.like(JSON.parse(text), { when: [1, 2], count: 1 })
+    t.is(store.written.length, written)
+    t.true(store.touches > touched)
+  })
+
+  test(`${name}: a change writes the attribute that changed, and a removed one goes`, async t => {
+    const cluster = oneManager()
+    const port = await serve(t, cluster, async (url, bag) => {
+      if (url === '/begin') Object.assign(bag, { big: 'x'.repeat(1000), gone: 1, count: 1 })
+      if (url === '/count') bag.count = 2
+      if (url === '/remove') delete bag.gone
+      return undefined
+    })
+    const browser = new Browser(port)
+    await browser.get('/begin')
+    const { store } = cluster
+    const changes = async (url: string): Promise<unknown> => {
+      await browser.get(url)
+      return [...(store.written.at(-1)?.writes ?? [])].filter(([key]) => !key.startsWith('\u0000')).map(([key]) => key)
+    }
+    t.deepEqual(await changes('/count'), ['count'])
+    t.deepEqual(await changes('/remove'), ['gone'])
+    t.deepEqual(
+      Object.keys(JSON.parse((await browser.get('/')).text))
+        .filter(key => key !== 'cookie')
+        .sort(),
+      ['big', 'count'],
+    )
+  })
+}
+
+test('express-session and @fastify/session share one session', async t => {
+  const cluster = oneManager()
+  const counting = async (_url: string, bag: Bag): Promise<undefined> => {
+    bag.count = Number(bag.count ?? 0) + 1
+  }
+  const [onExpress, onFastify] = libraries as [Library, Library]
+  const here = await onExpress.serve(t, cluster, counting)
+  const there = await onFastify.serve(t, cluster, counting, { cookieName: 'connect.sid', cookiePrefix: 's:' })
+  let cookies: Iterable<readonly [string, string]> = []
+  for (const [turn, port] of [here, there, here, there].entries()) {
+    const browser = new Browser(port, cookies)
+    t.is(JSON.parse((await browser.get('/')).text).count, turn + 1)
+    cookies = browser.cookies
+  }
+  t.is(cluster.sessions.size, 1)
+})
+
+test('stores: callbacks may be absent, what is missing is no error, an expiry in the past ends', async t => {
+  const cluster = oneManager()
+  const { sessions, clock } = cluster
+  const store = new FastifySessionStore({ sessions })
+  store.set('one', { cookie: {}, a: 1 })
+  store.get('one')
+  const read = (sid: string): Promise<unknown> =>
+    new Promise((resolve, reject) => store.get(sid, (error, data) => (error ? reject(error) : resolve(data))))
+  t.like(await read('one'), { a: 1 })
+  t.is(await read('none'), null)
+  store.destroy('none')
+  store.set('one', { cookie: { expires: new Date(clock.nowMs - 1) }, a: 1 })
+  t.is(await read('one'), null)
+  t.is(sessions.size, 0)
+  t.throws(() => new FastifySessionStore({}), { code: 'INVALID_OPTION' })
+})
+
+test('koa-session’s store: lifetimes in its own terms', async t => {
+  const cluster = oneManager()
+  const { sessions, clock } = cluster
+  const store = new KoaSessionStore({ sessions })
+  t.is(await store.get('none', undefined), undefined)
+  await store.destroy('none')
+  const _expire = clock.nowMs + 60_000
+  await store.set('one', { a: 1, _expire, _maxAge: 60_000 }, 70_000)
+  t.deepEqual(await store.get('one'), { a: 1, _expire, _maxAge: 60_000 })
+  t.is(sessions.find('one')?.maxInactiveInterval, 70)
+  await store.set('two', { a: 1, _session: true }, 'session')
+  t.deepEqual(await store.get('two'), { a: 1, _session: true })
+  const ctx = {}
+  await store.get('two', undefined, { ctx })
+  await store.destroy('two', { ctx })
+  await store.set('two', { a: 2, _session: true }, 'session', { ctx })
+  t.is(await store.get('two'), undefined)
+  clock.nowMs += 80_000
+  t.is(await store.get('one'), undefined)
+})

@@ -1,0 +1,144 @@
+import test from 'ava'
+import fc from 'fast-check'
+import protobuf from 'protobufjs/minimal.js'
+import { ProtocolError } from '../../../lib/errors.js'
+import { bucketOf } from '../../../lib/replication/bucket-index.js'
+import { FieldReader } from '../../../lib/replication/codec-reader.js'
+import { writeRecord } from '../../../lib/replication/codec-records.js'
+import type { AttributeState, RecordSnapshot } from '../../../lib/replication/delta.js'
+import { PackedRecord, packedValue } from '../../../lib/replication/packed-record.js'
+import { ReplicaRecord } from '../../../lib/replication/record.js'
+import { packRecord } from '../../../lib/replication/record-packing.js'
+import { compareAccess, NEVER } from '../../../lib/replication/stamp.js'
+
+const A = '00112233445566778899aabbccddeeff'
+const B = 'ffeeddccbbaa99887766554433221100'
+
+const id = fc.constantFrom(A, B, '0'.repeat(32), 'f'.repeat(32))
+const seq = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
+const time = { wallMs: fc.integer({ min: 1, max: 2 ** 48 - 1 }), counter: fc.nat(65_535) }
+const stamp = fc.record({ ...time, origin: id, seq })
+const value = fc.option(
+  fc.uint8Array({ maxLength: 300 }).map(bytes => Buffer.from(bytes)),
+  { nil: undefined },
+)
+const state = fc
+  .tuple(stamp, value)
+  .map(([at, bytes]): AttributeState => (bytes === undefined ? { stamp: at } : { stamp: at, value: bytes }))
+const snapshot = fc.record({
+  key: fc.tuple(id, seq).map(([origin, number]) => `${origin}#${number}`),
+  attributes: fc.array(fc.tuple(fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom('a', 'b', 'ü')), state), {
+    maxLength: 24,
+  }),
+  context: fc.array(fc.tuple(id, seq), { maxLength: 5 }),
+  access: fc.record({ ...time, origin: id }),
+  ageMs: fc.nat(100_000),
+  limit: fc.oneof({ weight: 4, arbitrary: fc.constant(NEVER) }, fc.record({ ...time, origin: id })),
+})
+
+function recordOf(from: RecordSnapshot): ReplicaRecord {
+  const record = new ReplicaRecord(from.key, bucketOf(from.key), 0)
+  record.join(from, 0)
+  return record
+}
+
+/** The same record by way of protobuf. */
+function byProtobuf(from: RecordSnapshot): Buffer {
+  const writer = protobuf.Writer.create()
+  writeRecord(writer, 1, { ...from, ageMs: 0 })
+  const bytes = writer.finish()
+  const reader = new FieldReader(bytes)
+  reader.next(reader.length)
+  return Buffer.from(reader.bytes(bytes.length))
+}
+
+test('any record: packed by hand as by protobuf, and its summary tells what the record tells', t => {
+  fc.assert(
+    fc.property(snapshot, from => {
+      const record = recordOf(from)
+      const bytes = packRecord(record)
+      t.deepEqual(bytes, byProtobuf(record.snapshot(0)))
+      const packed = new PackedRecord(bytes, 7)
+      t.deepEqual(packRecord(recordOf(packed.snapshot())), bytes)
+      t.is(packed.snapshot().ageMs, 7)
+      t.is(packed.key, from.key)
+      for (const name of record.attributes.keys()) t.deepEqual(packedValue(bytes, name), plain(record.value(name)))
+      t.is(packedValue(bytes, 'nothing of that name'), undefined)
+      const { summary } = packed
+      t.is(summary === undefined, record.limit !== NEVER)
+      if (summary === undefined) return
+      t.deepEqual(summary.hash, record.hash)
+      t.is(`${summary.origin}#${summary.seq}`, from.key)
+      t.deepEqual(summary.context, [...record.context])
+      t.deepEqual(summary.names, [...record.live().keys()])
+      for (const [name, bytes] of record.live()) t.deepEqual(plain(packed.value(name)), plain(bytes))
+      t.is(packed.value('nothing of that name'), undefined)
+      const stamps = [record.access, ...[...record.attributes.values()].map(it => it.stamp)]
+      const latest = stamps.reduce((a, b) => (compareAccess(a, b) < 0 ? b : a))
+      t.deepEqual(summary.latest, { wallMs: latest.wallMs, counter: latest.counter })
+    }),
+  )
+})
+
+test('a record no member writes like that is taken attribute by attribute, or not at all', t => {
+  const at = (wallMs: number): AttributeState => ({
+    stamp: { wallMs, counter: 0, origin: A, seq: wallMs },
+    value: Buffer.from([wallMs]),
+  })
+  const from: RecordSnapshot = {
+    key: `${A}#1`,
+    attributes: [
+      ['twice', at(1)],
+      ['twice', at(2)],
+    ],
+    context: [[A, 2]],
+    access: { wallMs: 2, counter: 0, origin: A },
+    ageMs: 0,
+    limit: NEVER,
+  }
+  const twice = new PackedRecord(byProtobuf(from), 0)
+  t.is(twice.summary, undefined)
+  t.is(recordOf(twice.snapshot()).value('twice')?.[0], 2)
+  const many = Array.from({ length: 40 }, (_, index): [string, AttributeState] => [`name${index}`, at(1)])
+  t.not(new PackedRecord(byProtobuf({ ...from, attributes: many }), 0).summary, undefined)
+  t.is(new PackedRecord(byProtobuf({ ...from, attributes: [...many, ['name3', at(2)]] }), 0).summary, undefined)
+  for (const bytes of ['', '0a00', '0a021001', 'ff', '12100000']) {
+    const broken = new PackedRecord(Buffer.from(bytes, 'hex'), 0)
+    t.throws(() => broken.summary, { instanceOf: ProtocolError })
+  }
+})
+
+test('cut short or changed anywhere, a packed record with a summary can be unpacked', t => {
+  const attributes = ['a', 'b'].map((name, index): [string, AttributeState] => [
+    name,
+    { stamp: { wallMs: 300, counter: 1, origin: index === 0 ? A : B, seq: 9 }, value: Buffer.from('value') },
+  ])
+  const access = { wallMs: 500, counter: 2, origin: B }
+  const whole = byProtobuf({ key: `${A}#1`, attributes, context: [[B, 9]], access, ageMs: 0, limit: NEVER })
+  for (let i = 0; i < whole.length; i++) {
+    tryOut(whole.subarray(0, i))
+    for (let bits = 1; bits < 256; bits++) {
+      const changed = Buffer.from(whole)
+      changed[i]! ^= bits
+      tryOut(changed)
+    }
+  }
+  t.pass()
+
+  function tryOut(bytes: Buffer): void {
+    const packed = new PackedRecord(bytes, 0)
+    try {
+      if (packed.summary === undefined) return
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      return
+    }
+    const record = recordOf(packed.snapshot())
+    t.deepEqual(packed.summary.hash, record.hash)
+    t.is(packed.summary.key, record.key)
+  }
+})
+
+function plain(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes === undefined ? undefined : new Uint8Array(bytes)
+}

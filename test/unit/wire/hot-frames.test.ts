@@ -1,0 +1,35 @@
+import test from 'ava'
+import fc from 'fast-check'
+import { PREFIX_BYTES } from '../../../lib/wire/frame.js'
+import { decodeMessage, encodeMessage, readPlainMessage } from '../../../lib/wire/hot-frames.js'
+
+const message = fc.record({
+  kind: fc.constant('message' as const),
+  topic: fc.string({ minLength: 1, maxLength: 40 }),
+  ack: fc.constantFrom(0 as const, 1 as const, 2 as const),
+  payload: fc.uint8Array({ maxLength: 300 }),
+})
+
+test('a frame read the short way is what it is the long way', t => {
+  fc.assert(
+    fc.property(message, fc.nat(400), fc.nat(255), (frame, at, bits) => {
+      const bytes = Uint8Array.from(encodeMessage(frame).subarray(PREFIX_BYTES))
+      const plain = readPlainMessage(bytes)
+      t.deepEqual({ ...plain, payload: Uint8Array.from(plain?.payload ?? []) }, frame)
+      bytes[at % bytes.length]! ^= bits
+      const changed = readPlainMessage(bytes)
+      if (changed === undefined) return
+      // Tag and length of the body, which is the whole rest.
+      const head = bytes.findIndex((byte, index) => index > 0 && byte < 128) + 1
+      t.deepEqual(changed, decodeMessage(bytes.subarray(head)))
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+test('cut off anywhere it is left to the long way', t => {
+  const bytes = encodeMessage({ kind: 'message', topic: 'topic', ack: 2, payload: new Uint8Array(200) })
+  for (let end = PREFIX_BYTES; end < bytes.length; end++) {
+    t.is(readPlainMessage(bytes.subarray(PREFIX_BYTES, end)), undefined)
+  }
+})
