@@ -1,5 +1,5 @@
 export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
-export type { SessionCookieOptions } from './session-cookie.js'
+export type { SentCookies, SessionCookieOptions } from './session-cookie.js'
 export { SessionCookie } from './session-cookie.js'
 export type { ClusterSessionOptions, SessionOptions } from './session-gate.js'
 export type { SessionHandler, SessionRequest } from './session-handler.js'

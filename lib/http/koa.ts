@@ -11,7 +11,7 @@ export { KoaSessionStore } from './koa-store.js'
 export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
 export type { SessionCookieOptions } from './session-cookie.js'
 export type { ClusterSessionOptions } from './session-gate.js'
-export type { StoreOptions } from './stored-sessions.js'
+export type { StoredData, StoreOptions } from './stored-sessions.js'
 
 /** Koa says by `app.proxy` whether a proxy is to be believed. */
 class KoaExchange extends NodeExchange {
