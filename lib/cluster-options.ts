@@ -7,6 +7,7 @@ import { custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './optio
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/replica-options.js'
 import type { Runtime } from './runtime/runtime.js'
 import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
+import type { SessionCodec } from './session/session-delta.js'
 
 const BYTE = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
 
@@ -66,6 +67,11 @@ export interface ClusterOptions {
   readonly replication?: ReplicaOptionsInput
   /** Sessions' lifetime, and what a write waits for. Default: 1800 s; one other member has applied it, at most 1 s. */
   readonly sessions?: DeltaManagerOptions
+  /**
+   * How attribute values become bytes and values again; every member must use the same. Default: msgpackr with structured
+   * clone, which keeps Dates, Maps, Sets, typed arrays and references, and no classes.
+   */
+  readonly codec?: SessionCodec
   /** The outside world; tests give a simulated one. Default: this host's. */
   readonly runtime?: Runtime
 }
@@ -75,13 +81,14 @@ export interface ResolvedClusterOptions {
   readonly channel: ChannelOptions
   readonly replication: ReplicaOptionsInput
   readonly sessions: DeltaManagerOptions
+  readonly codec: SessionCodec | undefined
 }
 
 /**
  * @throws {InvalidOptionError} for unknown names, bad values and pairs that contradict each other
  */
 export function resolveClusterOptions(options: ClusterOptions, defaultName: string): ResolvedClusterOptions {
-  const { interceptors, replication, sessions, runtime: _runtime, ...rest } = options
+  const { interceptors, replication, sessions, codec, runtime: _runtime, ...rest } = options
   const channel = resolve(CHANNEL_RULES, rest)
   const { membership } = channel
   if (membership.dropTime < 2 * membership.frequency) {
@@ -90,6 +97,9 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
   }
   if (interceptors !== undefined && !Array.isArray(interceptors)) {
     throw new InvalidOptionError('interceptors', 'a list of interceptors', interceptors)
+  }
+  if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')) {
+    throw new InvalidOptionError('codec', 'an object with encode and decode', codec)
   }
   // Both remember for equally long who may come back, unless asked for otherwise.
   const { forgetMemberAfterMs } = membership
@@ -103,6 +113,7 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
     },
     replication: resolveReplicaOptions(remembering),
     sessions: resolveDeltaManagerOptions(sessions),
+    codec,
   }
 }
 

@@ -75,6 +75,7 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
         freshness: this.#scope,
         clock: runtime.clock,
         random: runtime.random,
+        ...(options.codec === undefined ? {} : { codec: options.codec }),
         onChange: listener => {
           listeners.add(listener)
           return () => listeners.delete(listener)

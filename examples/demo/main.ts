@@ -51,7 +51,7 @@ async function run(fleet: Fleet, options: DemoOptions): Promise<Summary> {
     view.stop()
     console.log(inWords(summary, options, outages))
     for (const [reason, count] of load.reasons) console.log(`Errors: ${count} x ${reason}`)
-    if (options.json) console.log(JSON.stringify(summary))
+    if (options.json) console.log(JSON.stringify(summary, (_, value) => value ?? null))
     return summary
   } finally {
     view.stop()

@@ -140,6 +140,7 @@ export class ChannelCoordinator {
   /** Listens; afterwards `local` is final. */
   async listen(): Promise<void> {
     const { host, port } = await this.#transport.listen()
+    debug('%s listens on %s:%d', this.#local.name, host, port)
     this.#local = { ...this.#local, host, port }
   }
 

@@ -74,9 +74,10 @@ export class SessionGate<R> {
   /** Whether a request has a session. `url`: its path, with or without the query. */
   admits(url: string, req: R): boolean {
     const { filter } = this.#options
-    if (filter === undefined) return this.#path === '/' || pathOf(url).startsWith(this.#path)
+    if (filter === undefined && this.#path === '/') return true
     const path = pathOf(url)
-    if (!path.startsWith(this.#path)) return false
+    if (!isWithin(path, this.#path)) return false
+    if (filter === undefined) return true
     if (typeof filter === 'function') return !filter(req)
     filter.lastIndex = 0
     return !filter.test(path)
@@ -151,4 +152,10 @@ function sendOf({ ack, copies, ackTimeoutMs, detect, saveUninitialized }: Sessio
     ...(detect === undefined ? {} : { detect }),
     ...(saveUninitialized === true ? { storeEmpty: true } : {}),
   }
+}
+
+/** As browsers match a cookie's path (RFC 6265, 5.1.4): `/shop` is for `/shop` and `/shop/cart`, not for `/shopping`. */
+function isWithin(path: string, cookiePath: string): boolean {
+  if (!path.startsWith(cookiePath)) return false
+  return path.length === cookiePath.length || cookiePath.endsWith('/') || path[cookiePath.length] === '/'
 }

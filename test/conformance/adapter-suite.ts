@@ -334,7 +334,7 @@ export function adapterSuite(test: TestFn, adapter: Adapter): void {
       return 'some'
     })
     const browser = new Browser(port)
-    for (const path of ['/app/a.css', '/app/a.css?b', '/']) {
+    for (const path of ['/app/a.css', '/app/a.css?b', '/', '/apple', '/ap']) {
       const { text, set } = await browser.get(path)
       t.deepEqual([text, set], ['none', []], path)
     }

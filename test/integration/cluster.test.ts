@@ -7,6 +7,7 @@ import {
   type Interceptor,
   InvalidOptionError,
   ListenError,
+  type SessionCodec,
 } from '../../lib/index.js'
 import { loopbackGroup, until } from '../helpers/loopback-cluster.js'
 
@@ -207,4 +208,18 @@ test('a member that has left stores nothing more, and says so', async t => {
   t.throws(() => a.sessions.commit(session), { code: 'INVALID_STATE' })
   t.throws(() => session.invalidate(), { code: 'INVALID_STATE' })
   t.is(b.sessions.find(session.id)?.get('n'), 1)
+})
+
+test('another codec for values, the same on every member', async t => {
+  const codec: SessionCodec = {
+    encode: value => new Uint8Array(Buffer.from(JSON.stringify(value))),
+    decode: bytes => JSON.parse(Buffer.from(bytes).toString()),
+  }
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a', { codec }), join('b', { codec })])
+  const { id } = a.sessions.create({ attributes: [['cart', { apples: 2 }]] })
+  await until(() => b.sessions.size === 1)
+  t.deepEqual(b.sessions.find(id)?.get('cart'), { apples: 2 })
+  const broken = {} as SessionCodec
+  await t.throwsAsync(createCluster({ codec: broken }), { instanceOf: InvalidOptionError, message: /codec/ })
 })
