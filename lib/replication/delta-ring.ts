@@ -1,6 +1,7 @@
 import type { MemberId } from '../membership/member.js'
 import { decodeMessage } from './codec.js'
 import type { Delta } from './delta.js'
+import { firstUpTo } from './range-list.js'
 import type { Dot } from './replica-contract.js'
 import type { MissingDots, Range } from './seen-set.js'
 
@@ -117,12 +118,6 @@ export class DeltaRing {
 }
 
 function contains(ranges: readonly Range[], seq: number): boolean {
-  let low = 0
-  let high = ranges.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (ranges[middle]![1] < seq) low = middle + 1
-    else high = middle
-  }
-  return low < ranges.length && ranges[low]![0] <= seq
+  const range = ranges[firstUpTo(ranges, seq)]
+  return range !== undefined && range[0] <= seq
 }

@@ -117,8 +117,8 @@ export class RangeList {
   }
 }
 
-/** Index of the first range that ends at a number or above. */
-function firstUpTo(ranges: readonly Range[], seq: number): number {
+/** Index of the first of ascending ranges that ends at a number or above. */
+export function firstUpTo(ranges: readonly Range[], seq: number): number {
   let low = 0
   let high = ranges.length
   while (low < high) {
