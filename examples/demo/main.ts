@@ -54,6 +54,8 @@ async function run(fleet: Fleet, options: DemoOptions): Promise<Summary> {
     if (options.json) console.log(JSON.stringify(summary, (_, value) => value ?? null))
     return summary
   } finally {
+    // Also when something failed: clients that go on asking would keep the process alive for ever.
+    await load.stop()
     view.stop()
   }
 }
@@ -79,6 +81,9 @@ async function stayUp(fleet: Fleet): Promise<void> {
   })
   await new Promise(() => {})
 }
+
+// Whoever read our output is gone, and so nobody is left to end us.
+process.stdout.once('error', () => process.exit(1))
 
 try {
   await main(parseOptions(process.argv.slice(2)))
