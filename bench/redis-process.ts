@@ -48,6 +48,10 @@ export class RedisProcess {
     return redis
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   /** Ends it and waits until it is gone. */
   async stop(): Promise<void> {
     process.off('exit', this.#kill)
