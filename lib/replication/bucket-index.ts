@@ -1,3 +1,4 @@
+import { KeyBuckets } from './key-buckets.js'
 import { type Hash64, hashText, ZERO_HASH } from './mix.js'
 import type { RecordKey } from './replica-contract.js'
 
@@ -11,7 +12,7 @@ export function bucketOf(key: RecordKey): number {
 
 /** Which records each bucket holds, and the XOR of their hashes, kept up to date in constant time per write. */
 export class BucketIndex {
-  #keys: (Set<RecordKey> | undefined)[] = new Array(BUCKETS).fill(undefined)
+  readonly #keys = new KeyBuckets(BUCKETS)
   /** High and low half of each bucket's hash, and of all together behind them: written by every change, rarely read. */
   readonly #halves = new Uint32Array(2 * (BUCKETS + 1))
 
@@ -31,14 +32,12 @@ export class BucketIndex {
   }
 
   add(bucket: number, key: RecordKey, hash: Hash64): void {
-    const keys = this.#keys[bucket]
-    if (keys === undefined) this.#keys[bucket] = new Set([key])
-    else keys.add(key)
+    this.#keys.add(bucket, key)
     this.replace(bucket, ZERO_HASH, hash)
   }
 
   remove(bucket: number, key: RecordKey, hash: Hash64): void {
-    this.#keys[bucket]?.delete(key)
+    this.#keys.delete(bucket, key)
     this.replace(bucket, hash, ZERO_HASH)
   }
 
@@ -54,8 +53,6 @@ export class BucketIndex {
   }
 
   keys(bucket: number): ReadonlySet<RecordKey> {
-    return this.#keys[bucket] ?? NONE
+    return this.#keys.keys(bucket)
   }
 }
-
-const NONE: ReadonlySet<RecordKey> = new Set()

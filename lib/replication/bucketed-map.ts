@@ -1,10 +1,11 @@
 import { BUCKETS, bucketOf } from './bucket-index.js'
+import { KeyBuckets } from './key-buckets.js'
 import type { RecordKey } from './replica-contract.js'
 
 /** A map of record keys that also tells which of them fall into a bucket, oldest first. */
 export class BucketedMap<V> {
   #values = new Map<RecordKey, V>()
-  #buckets: (Set<RecordKey> | undefined)[] = new Array(BUCKETS).fill(undefined)
+  readonly #buckets = new KeyBuckets(BUCKETS)
 
   get size(): number {
     return this.#values.size
@@ -20,15 +21,12 @@ export class BucketedMap<V> {
 
   set(key: RecordKey, value: V): void {
     this.#values.set(key, value)
-    const bucket = bucketOf(key)
-    const keys = this.#buckets[bucket]
-    if (keys === undefined) this.#buckets[bucket] = new Set([key])
-    else keys.add(key)
+    this.#buckets.add(bucketOf(key), key)
   }
 
   delete(key: RecordKey): boolean {
     if (!this.#values.delete(key)) return false
-    this.#buckets[bucketOf(key)]?.delete(key)
+    this.#buckets.delete(bucketOf(key), key)
     return true
   }
 
@@ -44,8 +42,6 @@ export class BucketedMap<V> {
 
   /** The keys in a bucket. */
   keys(bucket: number): ReadonlySet<RecordKey> {
-    return this.#buckets[bucket] ?? NONE
+    return this.#buckets.keys(bucket)
   }
 }
-
-const NONE: ReadonlySet<RecordKey> = new Set()

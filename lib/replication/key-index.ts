@@ -1,3 +1,4 @@
+import { decodeText } from './attribute-text.js'
 import type { RecordChange, RecordKey, RecordStore } from './replica-contract.js'
 import { compareStamps } from './stamp.js'
 
@@ -77,13 +78,3 @@ export class KeyIndex {
 }
 
 const NONE: ReadonlySet<RecordKey> = new Set()
-
-/** A text as an attribute's bytes. */
-export function encodeText(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(text, 'utf8'))
-}
-
-/** Text of an index attribute; the inverse of `encodeText`. */
-export function decodeText(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-}

@@ -1,3 +1,4 @@
+import { decodeNumber } from './attribute-text.js'
 import type { TouchEntry } from './messages.js'
 import type { ReplicaRecord } from './record.js'
 import type { Glance } from './record-table.js'
@@ -11,19 +12,8 @@ const BATCH_MAX = 1_000
 /** Milliseconds of idleness a record allows; undefined: it never expires. */
 export function maxInactiveMs(record: Glance): number | undefined {
   const bytes = record.value(MAX_INACTIVE)
-  if (bytes === undefined || bytes.length === 0 || bytes.length > 16) return undefined
-  const seconds = numberOf(bytes)
+  const seconds = bytes === undefined ? 0 : decodeNumber(bytes)
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : undefined
-}
-
-/** Nearly always a few digits, and asked of every record that comes in. */
-function numberOf(bytes: Uint8Array): number {
-  let number = 0
-  for (const byte of bytes) {
-    if (byte < 48 || byte > 57 || bytes.length > 15) return Number(Buffer.from(bytes).toString('latin1'))
-    number = number * 10 + byte - 48
-  }
-  return number
 }
 
 /** Uses of records: noted at once, announced in batches, and only when the others' notion has become too old. */

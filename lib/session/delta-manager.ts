@@ -1,5 +1,6 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { InvalidOptionError, InvalidStateError, SendError, SessionOvertakenError } from '../errors.js'
+import { decodeText } from '../replication/attribute-text.js'
 import type {
   AttributeWrites,
   IssuedDelta,
@@ -9,6 +10,7 @@ import type {
   WriteOptions,
 } from '../replication/replica-contract.js'
 import type { Freshness } from '../replication/stall-fence.js'
+import { compareStamps } from '../replication/stamp.js'
 import type { Clock, Random } from '../runtime/runtime.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
@@ -16,7 +18,7 @@ import { resolveDeltaManagerOptions } from './delta-manager-options.js'
 import { IdIndex } from './id-index.js'
 import { SafeEmitter } from './safe-emitter.js'
 import type { SessionBacking } from './session.js'
-import { CREATED, PUBLIC_ID, Session, text, writeNumber } from './session.js'
+import { CREATED, PUBLIC_ID, Session, writeNumber } from './session.js'
 import type { SessionCodec } from './session-delta.js'
 import { RESERVED_PREFIX, sameBytes } from './session-delta.js'
 import type {
@@ -402,7 +404,7 @@ export class DeltaManager implements SessionManager {
   #claim(key: RecordKey, known?: Uint8Array): RecordKey | undefined {
     const bytes = known ?? this.#parts.store.attribute(key, PUBLIC_ID)
     if (bytes === undefined || bytes.length === 0 || bytes.length > ID_LENGTH_MAX) return undefined
-    return this.#index.claim(key, text(bytes))
+    return this.#index.claim(key, decodeText(bytes))
   }
 
   /** Of two records with one id, the one that took it later; stamps never tie. */
@@ -410,10 +412,7 @@ export class DeltaManager implements SessionManager {
     const left = this.#parts.store.stamp(a, PUBLIC_ID)
     const right = this.#parts.store.stamp(b, PUBLIC_ID)
     if (left === undefined || right === undefined) return left !== undefined || (right === undefined && a < b)
-    if (left.wallMs !== right.wallMs) return left.wallMs > right.wallMs
-    if (left.counter !== right.counter) return left.counter > right.counter
-    if (left.origin !== right.origin) return left.origin > right.origin
-    return left.seq > right.seq
+    return compareStamps(left, right) > 0
   }
 
   #listenerFailed(error: unknown, event: string): void {

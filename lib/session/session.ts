@@ -1,5 +1,6 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { InvalidOptionError, InvalidStateError, SessionInvalidError } from '../errors.js'
+import { decodeNumber } from '../replication/attribute-text.js'
 import type { AttributeWrites, Dot, RecordKey } from '../replication/replica-contract.js'
 import { MAX_INACTIVE } from '../replication/replica-contract.js'
 import type { ChangeDetection, SessionCodec } from './session-delta.js'
@@ -265,19 +266,6 @@ export function writeNumber(value: number): Uint8Array {
 
 /** The number in `bytes`, or undefined when there is none: bytes from the network may be anything. */
 export function readNumber(bytes: Uint8Array | undefined): number | undefined {
-  if (bytes === undefined || bytes.length === 0 || bytes.length > 16) return undefined
-  let digits = 0
-  let isPlain = true
-  for (const byte of bytes) {
-    isPlain &&= byte >= 48 && byte <= 57
-    digits = digits * 10 + (byte - 48)
-  }
-  if (isPlain && Number.isSafeInteger(digits)) return digits
-  const value = Number(text(bytes))
+  const value = bytes === undefined ? Number.NaN : decodeNumber(bytes)
   return Number.isSafeInteger(value) ? value : undefined
-}
-
-/** The text in `bytes`. */
-export function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }

@@ -1,0 +1,20 @@
+/** A text as an attribute's bytes. */
+export function encodeText(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'utf8'))
+}
+
+/** Text of an attribute; the inverse of `encodeText`. */
+export function decodeText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+}
+
+/** The number in 1 to 16 characters, NaN for anything else. Nearly always a few digits, and asked of every record. */
+export function decodeNumber(bytes: Uint8Array): number {
+  if (bytes.length === 0 || bytes.length > 16) return Number.NaN
+  let number = 0
+  for (const byte of bytes) {
+    if (byte < 48 || byte > 57 || bytes.length > 15) return Number(decodeText(bytes))
+    number = number * 10 + byte - 48
+  }
+  return number
+}
