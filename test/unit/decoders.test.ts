@@ -9,6 +9,7 @@ import type { Member } from '../../lib/membership/member.js'
 import { MemberTable } from '../../lib/membership/member-table.js'
 import { memberTableDefaults } from '../../lib/membership/member-table-types.js'
 import { decodeMessage, encodeMessage } from '../../lib/replication/codec.js'
+import { PackedRecord } from '../../lib/replication/packed-record.js'
 import { SEEN_RANGES_MAX, SeenSet } from '../../lib/replication/seen-set.js'
 import { readNumber } from '../../lib/session/session.js'
 import { SessionDelta } from '../../lib/session/session-delta.js'
@@ -34,10 +35,12 @@ interface Decoder {
 
 const member: Member = { id: '000102030405060708090a0b0c0d0e0f', name: 'node1', host: '10.0.0.1', port: 4000 }
 const golden = new Map(
-  readdirSync('test/golden').map(file => [
-    file.replace('.hex', ''),
-    new Uint8Array(Buffer.from(readFileSync(`test/golden/${file}`, 'utf8').trim(), 'hex')),
-  ]),
+  readdirSync('test/golden')
+    .filter(file => file.endsWith('.hex'))
+    .map(file => [
+      file.replace('.hex', ''),
+      new Uint8Array(Buffer.from(readFileSync(`test/golden/${file}`, 'utf8').trim(), 'hex')),
+    ]),
 )
 const replication = [...golden].filter(([name]) => name.startsWith('replication-')).map(([, bytes]) => bytes)
 const framed = [...golden]
@@ -295,6 +298,10 @@ function plain(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')
   if (value instanceof Map || Array.isArray(value)) return `[${[...value].map(plain).join()}]`
   if (typeof value !== 'object' || value === null || value instanceof Date) return JSON.stringify(value) ?? 'undefined'
+  if (value instanceof PackedRecord) {
+    const { source, start, end, ageMs, hash } = value
+    return plain({ bytes: source.subarray(start, end), ageMs, hash })
+  }
   const entries = Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}:${plain(each)}`)
   return `{${entries.join()}}`
 }
