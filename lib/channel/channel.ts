@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { InvalidStateError, ProtocolError } from '../errors.js'
-import type { Member, MemberId } from '../membership/member.js'
+import { MEMBER_ID_RANDOM_BYTES, type Member, type MemberId, memberId } from '../membership/member.js'
 import type { DisappearedReason } from '../membership/member-table-types.js'
 import { MulticastService } from '../membership/multicast-service.js'
 import { parseEndpoint, StaticService } from '../membership/static-service.js'
@@ -89,7 +89,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
           transportOf(runtime, options, receiverHandlers, senderHandlers),
       },
       {
-        id: Buffer.from(random.bytes(16)).toString('hex'),
+        id: memberId(clock.wall(), random.bytes(MEMBER_ID_RANDOM_BYTES)),
         name: options.name,
         host: receiver.address,
         port: receiver.port,

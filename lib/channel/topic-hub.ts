@@ -131,12 +131,20 @@ export class TopicHub {
       settled?.(NOTHING_WANTED)
       return
     }
+    if (to.length === 0) {
+      // Certain already: no timer for it, which would cost a lone member more than the rest of its write.
+      const wanted = copies === 'all' ? 1 : copies
+      const receipt: SendReceipt = { ...NOTHING_WANTED, outcome: wanted === 0 ? 'met' : 'short', wanted }
+      this.#count(receipt)
+      if (settled) this.#guard(undefined, () => settled(receipt))
+      return
+    }
     if (this.#trackers.size >= TRACKERS_MAX) {
-      if (to.length > 0) this.#parts.send({ topic: name, payload, to, ack: 'none', key, bulk })
+      this.#parts.send({ topic: name, payload, to, ack: 'none', key, bulk })
       const faulty = to.map(member => ({ member, reason: 'queue-full' as const }))
       settled?.({
         outcome: 'short',
-        wanted: copies === 'all' ? Math.max(1, to.length) : copies,
+        wanted: copies === 'all' ? to.length : copies,
         received: 0,
         applied: 0,
         faulty,
@@ -153,7 +161,6 @@ export class TopicHub {
     })
     if (!tracker.done) this.#trackers.add(tracker)
     // Sent even when the receipt is short already: what can arrive, should.
-    if (to.length === 0) return
     const word = (member: Member, outcome: MemberOutcome): void => tracker?.outcome(member, outcome)
     this.#parts.send({ topic: name, payload, to, ack, key, bulk, settled: word })
   }
@@ -165,7 +172,12 @@ export class TopicHub {
       return 'rejected'
     }
     this.counts.received++
-    return this.#guard<DeliveryOutcome>('rejected', () => topic.listener.receive(message.payload, from))
+    try {
+      return topic.listener.receive(message.payload, from)
+    } catch (error) {
+      this.#listenerFailed(error)
+      return 'rejected'
+    }
   }
 
   memberAdded(member: Member): void {
@@ -217,9 +229,13 @@ export class TopicHub {
     try {
       return run()
     } catch (error) {
-      this.counts.listenerErrors++
-      this.#parts.failed(error)
+      this.#listenerFailed(error)
       return otherwise
     }
+  }
+
+  #listenerFailed(error: unknown): void {
+    this.counts.listenerErrors++
+    this.#parts.failed(error)
   }
 }

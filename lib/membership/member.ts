@@ -1,5 +1,35 @@
-/** 16 random bytes drawn at every start, as 32 hex digits: a restarted process is a new member with an old name. */
+/**
+ * 16 bytes as 32 hex digits, drawn at every start: a restarted process is a new member with an old name. The first six
+ * say when it started, so that ids sort by their start; the rest is random.
+ */
 export type MemberId = string
+
+/** Random bytes in a member id. */
+export const MEMBER_ID_RANDOM_BYTES = 10
+
+const START_DIGITS = 12
+const START_MAX_MS = 2 ** 48 - 1
+
+/** The id of a life that starts at `startMs` (milliseconds since the epoch). `random`: MEMBER_ID_RANDOM_BYTES of them. */
+export function memberId(startMs: number, random: Uint8Array): MemberId {
+  return startDigits(startMs) + Buffer.from(random).toString('hex')
+}
+
+/** When a life says it started, in milliseconds since the epoch. Builds up to 0.1 drew ids that say nothing true. */
+export function startedAtMs(id: MemberId): number {
+  const startMs = Number.parseInt(id.slice(0, START_DIGITS), 16)
+  return Number.isNaN(startMs) ? START_MAX_MS : startMs
+}
+
+/** Sorts before every id that starts at `startMs` or later, and after all others; `''` for 0. */
+export function firstIdAt(startMs: number): MemberId {
+  return startMs === 0 ? '' : startDigits(startMs)
+}
+
+function startDigits(startMs: number): string {
+  const ms = Math.min(Math.max(0, Math.floor(startMs)), START_MAX_MS)
+  return ms.toString(16).padStart(START_DIGITS, '0')
+}
 
 /** A process in the group. */
 export interface Member {

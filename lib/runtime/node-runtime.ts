@@ -60,6 +60,11 @@ class NodeClock implements Clock {
   soon(run: () => void): void {
     setImmediate(run)
   }
+
+  /** After the promises that are settled, so that all who waited for one acknowledgement go on in one batch. */
+  next(run: () => void): void {
+    process.nextTick(run)
+  }
 }
 
 /** Draws from a pool: one system call per few hundred identifiers instead of one each. */
@@ -214,7 +219,17 @@ class NodeStream implements Stream {
 
   write(bytes: Uint8Array): boolean {
     if (this.#end !== undefined || this.#socket.writableEnded) return false
-    return this.#socket.write(bytes)
+    this.#socket.write(bytes)
+    return this.#takesMore()
+  }
+
+  writeAll(pieces: readonly Uint8Array[]): boolean {
+    const socket = this.#socket
+    if (this.#end !== undefined || socket.writableEnded) return false
+    socket.cork()
+    for (const piece of pieces) socket.write(piece)
+    socket.uncork()
+    return this.#takesMore()
   }
 
   end(): void {
@@ -231,6 +246,11 @@ class NodeStream implements Stream {
 
   resume(): void {
     this.#socket.resume()
+  }
+
+  /** `Socket.write` says `false` of every large piece, also of one that the system took at once. */
+  #takesMore(): boolean {
+    return this.#socket.writableLength < this.#socket.writableHighWaterMark
   }
 
   #close(end: StreamEnd): void {

@@ -19,6 +19,11 @@ export interface Clock {
   setTimer(delayMs: number, run: () => void): Timer
   /** Runs once at the end of this turn of the event loop, after the input at hand has been read. */
   soon(run: () => void): void
+  /**
+   * Runs once when the code that runs now is done, before more input is read: what gathers until then leaves without
+   * waiting for the rest of the turn. Unset: `soon` is used.
+   */
+  next?(run: () => void): void
 }
 
 /** Randomness. */
@@ -48,6 +53,8 @@ export interface Stream {
   readonly bufferedBytes: number
   /** Hands bytes over in order; the caller must not change them afterwards. `false`: full, wait for `drain`. */
   write(bytes: Uint8Array): boolean
+  /** As `write`, of all pieces one behind the other, in one call of the system. Unset: they are put together first. */
+  writeAll?(pieces: readonly Uint8Array[]): boolean
   /** Sends what is buffered, then closes. */
   end(): void
   /** Closes at once, dropping what is buffered. `closed('local')` follows. */

@@ -40,6 +40,7 @@ export class SimProcess {
       monotonic: () => this.#monotonicOriginMs + sim.now,
       setTimer: (delayMs, run) => this.#timer(delayMs, 'timer', run),
       soon: run => void this.#timer(0, 'soon', run),
+      next: run => void this.#timer(0, 'next', run),
     }
   }
 

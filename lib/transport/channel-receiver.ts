@@ -5,6 +5,7 @@ import { encodeFrame } from '../wire/codec.js'
 import { DEFAULT_FRAME_LIMIT_BYTES } from '../wire/frame.js'
 import type { ConnectionPurpose, Frame, Hello } from '../wire/messages.js'
 import { Connection, type ConnectionEnd } from './connection.js'
+import { Prompt } from './prompt.js'
 import type { ReceiverHandlers } from './types.js'
 
 /** Where and how much the receiver accepts. */
@@ -156,13 +157,13 @@ class AcceptedConnection {
   readonly #remote: Endpoint
   readonly #connection: Connection
   readonly #owner: AcceptedHandlers
+  readonly #ack: Prompt
   #timer: Timer | undefined
   #state: 'stranger' | 'welcomed' | 'refused' = 'stranger'
   #purpose: ConnectionPurpose = 'probe'
   #received = 0
   #exceptions: { number: number; reason: 'rejected' | 'deferred' }[] = []
   #ackWanted = false
-  #ackScheduled = false
   member: Member | undefined
 
   constructor(
@@ -184,6 +185,7 @@ class AcceptedConnection {
       closed: end => this.#closed(end),
     })
     this.#connection.attach(stream)
+    this.#ack = new Prompt(clock, () => this.#sendAck())
     this.#timer = clock.setTimer(options.helloTimeoutMs, () => this.#drop())
   }
 
@@ -256,12 +258,7 @@ class AcceptedConnection {
     if (outcome !== 'applied') this.#exceptions.push({ number, reason: outcome })
     if (this.#exceptions.length > EXCEPTION_LIMIT) throw new ProtocolError('Acknowledgements are not read')
     this.#ackWanted = true
-    if (this.#ackScheduled) return
-    this.#ackScheduled = true
-    this.#clock.soon(() => {
-      this.#ackScheduled = false
-      this.#sendAck()
-    })
+    this.#ack.ask()
   }
 
   /** An acknowledgement is cumulative, so a peer that does not read gets one later instead of many. */

@@ -2,7 +2,9 @@ import type { Member, MemberId } from '../membership/member.js'
 import type { Clock, Endpoint, Network, Random, StreamEnd, Timer } from '../runtime/runtime.js'
 import { encodeFrame } from '../wire/codec.js'
 import { DEFAULT_FRAME_LIMIT_BYTES } from '../wire/frame.js'
+import { APART_BYTES, encodeHead, encodeMessage } from '../wire/hot-frames.js'
 import type { ConnectionPurpose, Frame } from '../wire/messages.js'
+import type { LaneItem } from './lane.js'
 import { MemberQueue, type MemberQueueOptions } from './member-queue.js'
 import { type DialContext, OutgoingConnection } from './outgoing-connection.js'
 import type { DialResult, MemberOutcome, OutgoingMessage, SenderHandlers } from './types.js'
@@ -147,7 +149,11 @@ export class ChannelSender {
    */
   send(members: readonly Member[], message: OutgoingMessage, told: OutcomeListener): void {
     const ack = ACKS[message.ack]
-    const frame = encodeFrame({ kind: 'message', topic: message.topic, ack, payload: message.payload })
+    const { topic, payload } = message
+    const body = payload.length >= APART_BYTES ? payload : undefined
+    const frame = body ? encodeHead(topic, ack, body.length) : encodeMessage({ kind: 'message', topic, ack, payload })
+    const bytes = frame.length + (body?.length ?? 0)
+    const unacknowledged: LaneItem = { frame, body, bytes, topic, ack, settle: undefined }
     for (const member of members) {
       const queue = this.#members.get(member.id)
       if (queue === undefined) {
@@ -155,9 +161,12 @@ export class ChannelSender {
         continue
       }
       this.#stats.messages += 1
-      this.#stats.messageBytes += frame.length
-      const settle = ack === 0 ? undefined : (outcome: MemberOutcome, final: boolean) => told(member, outcome, final)
-      if (queue.put({ frame, topic: message.topic, ack, settle }, message.key, message.bulk === true)) continue
+      this.#stats.messageBytes += bytes
+      const item =
+        ack === 0
+          ? unacknowledged
+          : { ...unacknowledged, settle: (outcome: MemberOutcome, final: boolean) => told(member, outcome, final) }
+      if (queue.put(item, message.key, message.bulk === true)) continue
       this.#stats.queueFull += 1
       told(member, 'queue-full', true)
     }

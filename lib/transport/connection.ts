@@ -4,8 +4,15 @@ import { decodeFrame } from '../wire/codec.js'
 import { FrameDecoder } from '../wire/frame.js'
 import type { Frame } from '../wire/messages.js'
 import { FrameRuns } from './frame-runs.js'
+import { Prompt } from './prompt.js'
 
 const TURN_MS = 2
+/**
+ * Between two looks at the clock, which cost as much as a small frame each: so many bytes, and a frame counts for some
+ * more than it has.
+ */
+const WORK_BYTES = 32_768
+const FRAME_WORK_BYTES = 2_048
 const UNDECODED_LIMIT_BYTES = 2_097_152
 const BATCH_BYTES = 262_144
 
@@ -23,8 +30,9 @@ export interface ConnectionHandlers {
 }
 
 /**
- * Frames over one stream. Frames written within one turn of the event loop leave as one buffer; decoding stops after
- * about 2 ms and goes on in the next turn, so that no peer holds up the others.
+ * Frames over one stream. Frames written by one run of the program leave as one buffer at its end, those of later runs
+ * within the same turn of the event loop together at the end of the turn; decoding stops after about 2 ms and goes on
+ * in the next turn, so that no peer holds up the others.
  */
 export class Connection {
   readonly #clock: Clock
@@ -32,8 +40,7 @@ export class Connection {
   readonly #decoder: FrameDecoder
   #stream: Stream | undefined
   readonly #pending = new FrameRuns()
-  #pendingBytes = 0
-  #flushing = false
+  readonly #flush: Prompt
   #full = false
   #wasCongested = false
   #decoding = false
@@ -46,6 +53,7 @@ export class Connection {
     this.#clock = clock
     this.#handlers = handlers
     this.#decoder = new FrameDecoder(options.frameLimitBytes)
+    this.#flush = new Prompt(clock, () => this.flush())
   }
 
   /** What the stream is to be made with; {@link attach} must follow in the same call. */
@@ -64,35 +72,27 @@ export class Connection {
 
   /** Whether the owner should hold back: the peer or the network is slower than we write. */
   get congested(): boolean {
-    const congested = this.#full || this.#pendingBytes >= BATCH_BYTES
+    const congested = this.#full || this.#pending.bytes >= BATCH_BYTES
     if (congested) this.#wasCongested = true
     return congested
   }
 
   /** Bytes taken over and not yet taken by the system. */
   get bufferedBytes(): number {
-    return this.#pendingBytes + (this.#stream?.bufferedBytes ?? 0)
+    return this.#pending.bytes + (this.#stream?.bufferedBytes ?? 0)
   }
 
   /** Takes an encoded frame over; never refuses, so look at {@link congested} first. */
   write(frame: Uint8Array): void {
     if (this.#closed || this.#ending) return
     this.#pending.add(frame)
-    this.#pendingBytes += frame.length
-    if (this.#flushing) return
-    this.#flushing = true
-    this.#clock.soon(() => {
-      this.#flushing = false
-      this.flush()
-    })
+    this.#flush.ask()
   }
 
-  /** Writes what has gathered now instead of at the end of the turn. */
+  /** Writes what has gathered now instead of a little later. */
   flush(): void {
-    if (this.#closed || this.#full || this.#pendingBytes === 0 || this.#stream === undefined) return
-    const batch = this.#pending.take(this.#pendingBytes)
-    this.#pendingBytes = 0
-    this.#full = !this.#stream.write(batch)
+    if (this.#closed || this.#full || this.#pending.bytes === 0 || this.#stream === undefined) return
+    this.#full = !writeAll(this.#stream, this.#pending.take())
     if (!this.#full) this.#tellDrained()
   }
 
@@ -134,15 +134,18 @@ export class Connection {
   /** `#decoding` stays set while complete frames may be left for the next turn. */
   #decode(): void {
     this.#decoding = true
+    const decoder = this.#decoder
     const until = this.#clock.monotonic() + TURN_MS
     try {
-      for (let count = 1; !this.#closed; count += 1) {
-        const bytes = this.#decoder.next()
-        if (bytes === undefined) break
-        const frame = decodeFrame(bytes)
+      for (let work = 0; !this.#closed; ) {
+        if (!decoder.advance()) break
+        const { start, end } = decoder
+        const frame = decodeFrame(decoder.bytes, start, end)
         if (frame !== undefined) this.#handlers.frame(frame)
-        // Reading the clock for every frame would cost as much as a small frame.
-        if (count % 16 === 0 && this.#clock.monotonic() >= until) return this.#clock.soon(() => this.#decode())
+        work += FRAME_WORK_BYTES + end - start
+        if (work < WORK_BYTES) continue
+        work = 0
+        if (this.#clock.monotonic() >= until) return this.#clock.soon(() => this.#decode())
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -161,7 +164,11 @@ export class Connection {
     if (this.#closed) return
     this.#closed = true
     this.#pending.clear()
-    this.#pendingBytes = 0
     this.#handlers.closed(this.#protocol ? 'protocol' : end)
   }
+}
+
+function writeAll(stream: Stream, pieces: readonly Uint8Array[]): boolean {
+  if (pieces.length > 1 && stream.writeAll !== undefined) return stream.writeAll(pieces)
+  return stream.write(pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces))
 }

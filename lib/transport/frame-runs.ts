@@ -1,15 +1,25 @@
+/** Pieces shorter than this, on average, are copied together: each takes the system some time. */
+const PIECE_BYTES = 2_048
+
 /**
- * Frames that are to leave together. Those that lie one behind the other (`frameSpace` sees to that) are one run and
- * are written as they lie; only where there are several runs are they copied into one piece.
+ * Frames that are to leave together. Those that lie one behind the other (`frameRoom` sees to that) are one piece and
+ * are written as they lie, as are large ones wherever they lie; many small pieces are copied into one.
  */
 export class FrameRuns {
   #runs: Uint8Array[] = []
+  #bytes = 0
   /** The run that still grows, by its place in memory: a view for each frame would cost more than most frames. */
   #memory: ArrayBufferLike | undefined
   #start = 0
   #end = 0
 
+  /** Bytes of all of them. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   add(frame: Uint8Array): void {
+    this.#bytes += frame.length
     if (frame.buffer === this.#memory && frame.byteOffset === this.#end) {
       this.#end += frame.length
       return
@@ -20,23 +30,19 @@ export class FrameRuns {
     this.#end = frame.byteOffset + frame.length
   }
 
-  /** All of them in one piece of `length` bytes, which is what they are together; none are left. */
-  take(length: number): Uint8Array {
+  /** All of them, as pieces that belong one behind the other; none are left. */
+  take(): Uint8Array[] {
     this.#finish()
     const runs = this.#runs
+    const bytes = this.#bytes
     this.#runs = []
-    if (runs.length === 1) return runs[0] as Uint8Array
-    const whole = Buffer.allocUnsafeSlow(length)
-    let at = 0
-    for (const run of runs) {
-      whole.set(run, at)
-      at += run.length
-    }
-    return whole
+    this.#bytes = 0
+    return runs.length === 1 || bytes >= PIECE_BYTES * runs.length ? runs : [Buffer.concat(runs, bytes)]
   }
 
   clear(): void {
     this.#runs = []
+    this.#bytes = 0
     this.#memory = undefined
   }
 

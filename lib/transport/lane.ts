@@ -6,6 +6,10 @@ import { type DialContext, OutgoingConnection, streamEndOf } from './outgoing-co
 /** Something on its way: the bytes, and what to do about an acknowledgement. */
 export interface LaneItem {
   readonly frame: Uint8Array
+  /** The rest of the frame, if it lies elsewhere. */
+  readonly body: Uint8Array | undefined
+  /** Of both. */
+  readonly bytes: number
   readonly topic: string
   readonly ack: 0 | 1 | 2
   readonly settle:
@@ -55,6 +59,7 @@ export class Lane {
   #settled = 0
   #sent = 0
   #topics = new Set<string>()
+  #lastTopic = ''
   #backOff: Timer | undefined
   #backOffMs = BACK_OFF_MIN_MS
   /** Messages were lost and the owner can only make up for them over a new connection. */
@@ -155,9 +160,13 @@ export class Lane {
 
   #write(item: LaneItem): void {
     this.#connection?.write(item.frame)
+    if (item.body !== undefined) this.#connection?.write(item.body)
     if (item.topic === '') return
     this.#sent += 1
-    if (this.#topics.size < TOPIC_LIMIT) this.#topics.add(item.topic)
+    if (item.topic !== this.#lastTopic) {
+      this.#lastTopic = item.topic
+      if (this.#topics.size < TOPIC_LIMIT) this.#topics.add(item.topic)
+    }
     const { ack, settle } = item
     if (ack !== 0) this.#unacknowledged.push({ number: this.#sent, ack, settle, told: 'nothing' })
   }
@@ -171,7 +180,7 @@ export class Lane {
         this.#head = 0
       }
       this.#write(entry.item)
-      this.#handlers.dequeued(entry.item.frame.length)
+      this.#handlers.dequeued(entry.item.bytes)
     }
     if (this.queued > 0) return
     this.#queue = []
@@ -230,6 +239,7 @@ export class Lane {
     this.#settled = 0
     this.#sent = 0
     this.#topics = new Set()
+    this.#lastTopic = ''
     for (const { settle, told } of abandoned) if (told !== 'all') settle?.('disappeared', true)
   }
 }

@@ -95,7 +95,7 @@ export class MemberQueue {
   /** `false`: too much is waiting, or the member is gone. */
   putControl(frame: Uint8Array): boolean {
     if (this.#closed || this.#control.queued >= CONTROL_QUEUE_LIMIT) return false
-    this.#control.put({ frame, topic: '', ack: 0, settle: undefined })
+    this.#control.put({ frame, body: undefined, bytes: frame.length, topic: '', ack: 0, settle: undefined })
     return true
   }
 
@@ -108,12 +108,12 @@ export class MemberQueue {
       return true
     }
     const bytes = bulk ? this.#bulkBytes : this.#dataBytes
-    const tooMuch = bytes > 0 && bytes + item.frame.length > this.#options.queueLimitBytes
+    const tooMuch = bytes > 0 && bytes + item.bytes > this.#options.queueLimitBytes
     if (tooMuch || lane.waitingMs(this.#context.clock.monotonic()) > this.#options.queueAgeMs) {
       return this.#overflow(item.topic, key)
     }
-    if (bulk) this.#bulkBytes += item.frame.length
-    else this.#dataBytes += item.frame.length
+    if (bulk) this.#bulkBytes += item.bytes
+    else this.#dataBytes += item.bytes
     lane.put(item)
     return true
   }

@@ -136,15 +136,15 @@ export function encodeFrame(frame: Frame): Uint8Array {
 }
 
 /**
- * The frame in these bytes (without its length), or undefined if it is of a kind this version does not know. Byte
- * fields are views of `bytes`.
+ * The frame in these bytes (without its length), or in those from `start` to `end`; undefined if it is of a kind this
+ * version does not know. Byte fields are views of `bytes`.
  *
  * @throws {ProtocolError} when the bytes are not a frame or a field is over its limit; nothing else is thrown
  */
-export function decodeFrame(bytes: Uint8Array): Frame | undefined {
-  const message = readPlainMessage(bytes)
+export function decodeFrame(bytes: Uint8Array, start = 0, end: number = bytes.length): Frame | undefined {
+  const message = readPlainMessage(bytes, start, end)
   if (message !== undefined) return message
-  const reader = protobuf.Reader.create(bytes)
+  const reader = protobuf.Reader.create(bytes.subarray(start, end))
   let frame: Frame | undefined
   try {
     while (reader.pos < reader.len) {

@@ -8,6 +8,7 @@ export const DEFAULT_FRAME_LIMIT_BYTES = 1_048_576
 
 const SMALL_BYTES = 1_024
 const SLAB_BYTES = 16_384
+const NOTHING = new Uint8Array(0)
 
 /**
  * Cuts a stream of bytes into frames, whatever the chunks it comes in.
@@ -24,6 +25,10 @@ export class FrameDecoder {
   #buffered = 0
   #slab: Uint8Array | undefined
   #slabUsed = 0
+  /** The frame that `advance` came to. */
+  bytes: Uint8Array = NOTHING
+  start = 0
+  end = 0
 
   constructor(limitBytes: number = DEFAULT_FRAME_LIMIT_BYTES) {
     this.#limitBytes = limitBytes
@@ -49,13 +54,23 @@ export class FrameDecoder {
    * @throws {ProtocolError} when the frame is empty or longer than the limit; the decoder is of no use afterwards
    */
   next(): Uint8Array | undefined {
-    if (this.#buffered < PREFIX_BYTES) return undefined
+    return this.advance() ? this.bytes.subarray(this.start, this.end) : undefined
+  }
+
+  /**
+   * Moves on to the next complete frame: the bytes from `start` to `end` of `bytes` are it, without its length. `false`
+   * if it has not all arrived. As `next`, without the view, which costs more than a small frame.
+   */
+  advance(): boolean {
+    this.bytes = NOTHING
+    if (this.#buffered < PREFIX_BYTES) return false
     const length = this.#peekLength()
     if (length > this.#limitBytes) throw new ProtocolError(`Frame of ${length} bytes; the limit is ${this.#limitBytes}`)
     if (length === 0) throw new ProtocolError('Empty frame')
-    if (this.#buffered < PREFIX_BYTES + length) return undefined
+    if (this.#buffered < PREFIX_BYTES + length) return false
     this.#skip(PREFIX_BYTES)
-    return this.#take(length)
+    this.#take(length)
+    return true
   }
 
   #peekLength(): number {
@@ -84,15 +99,16 @@ export class FrameDecoder {
     return length
   }
 
-  #take(length: number): Uint8Array {
+  #take(length: number): void {
     this.#settleFirst()
     const chunk = this.#chunks[this.#first] as Uint8Array
     if (chunk.length - this.#offset >= length) {
-      const frame = chunk.subarray(this.#offset, this.#offset + length)
-      this.#skip(length)
-      return frame
+      this.bytes = chunk
+      this.start = this.#offset
+      this.end = this.#offset + length
+      return this.#skip(length)
     }
-    const frame = new Uint8Array(length)
+    const frame = Buffer.allocUnsafeSlow(length)
     let filled = 0
     while (filled < length) {
       this.#settleFirst()
@@ -101,7 +117,9 @@ export class FrameDecoder {
       filled += part.length
       this.#skip(part.length)
     }
-    return frame
+    this.bytes = frame
+    this.start = 0
+    this.end = length
   }
 
   #skip(count: number): void {

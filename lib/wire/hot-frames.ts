@@ -2,7 +2,7 @@ import protobuf from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
 import { LIMITS, limitedText, named, numberOf, numberWithin, wholeNumber } from './fields.js'
 import { PREFIX_BYTES } from './frame.js'
-import { frameSpace } from './frame-space.js'
+import { chunkOf, type FrameRoom, frameRoom } from './frame-space.js'
 import type { Frame } from './messages.js'
 import { TextTable } from './text-table.js'
 
@@ -22,31 +22,86 @@ const TOPICS = new TextTable(256)
 const topicFields = new Map<string, Uint8Array>()
 const TOPIC_FIELDS_MAX = 1_024
 
-/** A `message` frame with its length; the payload is copied once. */
+/** A `message` frame with its length. The payload is copied once, unless it was written where `messageRoom` said. */
 export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array {
-  const topicField = topicFields.get(topic) ?? topicFieldOf(topic)
   const size = payload.length
-  const bodyBytes = topicField.length + (ack === 0 ? 0 : 2) + (size === 0 ? 0 : 1 + varintBytes(size) + size)
-  const length = 1 + varintBytes(bodyBytes) + bodyBytes
-  const bytes = frameSpace(PREFIX_BYTES + length)
-  bytes[0] = length >>> 24
-  bytes[1] = length >>> 16
-  bytes[2] = length >>> 8
-  bytes[3] = length
-  bytes[4] = MESSAGE_TAG
-  let at = writeVarint(bytes, 5, bodyBytes)
-  bytes.set(topicField, at)
-  at += topicField.length
+  const field = topicFields.get(topic) ?? topicFieldOf(topic)
+  const chunk = size === 0 ? undefined : chunkOf(payload)
+  const head = headBytes(field, ack, size)
+  if (chunk !== undefined) {
+    const start = payload.byteOffset - head
+    if (start >= 0 && isHead(chunk, start, field, ack, size)) return new Uint8Array(payload.buffer, start, head + size)
+  }
+  const { bytes, at } = messageRoom(topic, ack, size)
+  if (size > 0) bytes.set(payload, at)
+  return new Uint8Array(bytes.buffer, at - head, head + size)
+}
+
+/**
+ * Room for the payload of a `message` frame whose head is written already: a message that is made there is a frame as
+ * it stands, which saves a copy of every value on its way out. `encodeMessage` recognizes it by what lies before it, so
+ * it does no harm when the message is sent otherwise, or not at all.
+ */
+export function messageRoom(topic: string, ack: MessageFrame['ack'], size: number): FrameRoom {
+  const field = topicFields.get(topic) ?? topicFieldOf(topic)
+  const head = headBytes(field, ack, size)
+  const room = frameRoom(head + size) as { bytes: Buffer; at: number }
+  writeHead(room.bytes, room.at, field, ack, size)
+  room.at += head
+  return room
+}
+
+/** Payloads of so many bytes are not copied into a frame but written from where they lie, behind their head. */
+export const APART_BYTES = 8_192
+
+/** All of a `message` frame but its payload, which is to be written behind it. */
+export function encodeHead(topic: string, ack: MessageFrame['ack'], size: number): Uint8Array {
+  const field = topicFields.get(topic) ?? topicFieldOf(topic)
+  const head = headBytes(field, ack, size)
+  const { bytes, at } = frameRoom(head)
+  writeHead(bytes, at, field, ack, size)
+  return new Uint8Array(bytes.buffer, at, head)
+}
+
+/** Bytes of a frame with a payload of so many, behind its length and its tag. */
+function bodyBytes(topicField: Uint8Array, ack: number, size: number): number {
+  return topicField.length + (ack === 0 ? 0 : 2) + (size === 0 ? 0 : 1 + varintBytes(size) + size)
+}
+
+function headBytes(topicField: Uint8Array, ack: number, size: number): number {
+  const body = bodyBytes(topicField, ack, size)
+  return PREFIX_BYTES + 1 + varintBytes(body) + body - size
+}
+
+function writeHead(bytes: Uint8Array, start: number, topicField: Uint8Array, ack: number, size: number): void {
+  const body = bodyBytes(topicField, ack, size)
+  const length = 1 + varintBytes(body) + body
+  bytes[start] = length >>> 24
+  bytes[start + 1] = length >>> 16
+  bytes[start + 2] = length >>> 8
+  bytes[start + 3] = length
+  bytes[start + PREFIX_BYTES] = MESSAGE_TAG
+  let at = writeVarint(bytes, start + PREFIX_BYTES + 1, body)
+  for (let i = 0; i < topicField.length; i++) bytes[at++] = topicField[i] as number
   if (ack !== 0) {
     bytes[at++] = 16
     bytes[at++] = ack
   }
-  if (size > 0) {
-    bytes[at] = 26
-    bytes.set(payload, writeVarint(bytes, at + 1, size))
-  }
-  return bytes
+  if (size === 0) return
+  bytes[at] = 26
+  writeVarint(bytes, at + 1, size)
 }
+
+/** Whether the head of this very frame stands there; then what it says of the payload behind it is true as well. */
+function isHead(bytes: Uint8Array, start: number, topicField: Uint8Array, ack: number, size: number): boolean {
+  const head = headBytes(topicField, ack, size)
+  writeHead(wanted, 0, topicField, ack, size)
+  for (let i = 0; i < head; i++) if (bytes[start + i] !== wanted[i]) return false
+  return true
+}
+
+/** As long as the longest head. */
+const wanted = new Uint8Array(LIMITS.topicBytes + 32)
 
 function topicFieldOf(topic: string): Uint8Array {
   const text = Buffer.from(limitedText(topic, LIMITS.topicBytes, 'The topic', 1))
@@ -57,15 +112,14 @@ function topicFieldOf(topic: string): Uint8Array {
 }
 
 /**
- * The `message` that these bytes are as every member writes it: topic, ack and payload in this order and nothing else.
- * Undefined for whatever else they are, which is left to reflection's rules. Nearly all frames are read here, with one
- * object made for the frame and one for the view of its payload.
+ * The `message` that the bytes between two places are as every member writes it: topic, ack and payload in this order
+ * and nothing else. Undefined for whatever else they are, which is left to reflection's rules. Nearly all frames are
+ * read here, with one object made for the frame and one for the view of its payload.
  */
-export function readPlainMessage(bytes: Uint8Array): MessageFrame | undefined {
-  const end = bytes.length
-  if (bytes[0] !== MESSAGE_TAG) return undefined
-  let at = 1 + lengthBytes(bytes, 1)
-  if (at === 1 || at + lengthAt(bytes, 1) !== end || bytes[at] !== 10) return undefined
+export function readPlainMessage(bytes: Uint8Array, start = 0, end: number = bytes.length): MessageFrame | undefined {
+  if (bytes[start] !== MESSAGE_TAG) return undefined
+  let at = start + 1 + lengthBytes(bytes, start + 1)
+  if (at === start + 1 || at + lengthAt(bytes, start + 1) !== end || bytes[at] !== 10) return undefined
   const topicBytes = bytes[at + 1] as number
   const topicAt = at + 2
   at = topicAt + topicBytes
@@ -79,9 +133,9 @@ export function readPlainMessage(bytes: Uint8Array): MessageFrame | undefined {
   let payload: Uint8Array = EMPTY
   if (at !== end) {
     if (bytes[at] !== 26) return undefined
-    const start = at + 1 + lengthBytes(bytes, at + 1)
-    if (start === at + 1 || start + lengthAt(bytes, at + 1) !== end) return undefined
-    payload = bytes.subarray(start)
+    const from = at + 1 + lengthBytes(bytes, at + 1)
+    if (from === at + 1 || from + lengthAt(bytes, at + 1) !== end) return undefined
+    payload = new Uint8Array(bytes.buffer, bytes.byteOffset + from, end - from)
   }
   return { kind: 'message', topic: TOPICS.utf8(bytes, topicAt, topicAt + topicBytes), ack: ack as 0 | 1 | 2, payload }
 }

@@ -1,9 +1,8 @@
 /** Beyond this a text is made anew: names and ids are short. */
 const LENGTH_MAX = 64
-const HEX = Array.from('0123456789abcdef', digit => digit.charCodeAt(0))
 
 /**
- * Short texts that come again and again (ids of members, names of topics and attributes), told by their bytes from a
+ * Short texts that come again and again (names of topics and attributes), told by their bytes from a
  * table of those that came last. It buys two things on the way in: no call into the engine's string decoders, which
  * costs more than everything else in a small message, and one string for all that bear the same name, whose hash is
  * known to every Map. A text that is not in its place in the table replaces what is.
@@ -34,30 +33,11 @@ export class TextTable {
     this.#texts[slot] = text
     return text
   }
-
-  /** The bytes between two places as hexadecimal digits; at least two random ones, for they choose the place. */
-  hex(bytes: Uint8Array, start: number, end: number): string {
-    const slot = ((bytes[start] as number) | ((bytes[start + 1] as number) << 8)) & this.#mask
-    const known = this.#texts[slot] as string
-    if (isHex(known, bytes, start, end)) return known
-    const text = bufferOf(bytes, start, end).toString('hex')
-    this.#texts[slot] = text
-    return text
-  }
 }
 
 function isText(text: string, bytes: Uint8Array, start: number, end: number): boolean {
   if (text.length !== end - start) return false
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== bytes[start + i]) return false
-  return true
-}
-
-function isHex(text: string, bytes: Uint8Array, start: number, end: number): boolean {
-  if (text.length !== 2 * (end - start)) return false
-  for (let at = start, i = 0; at < end; at++, i += 2) {
-    const byte = bytes[at] as number
-    if (text.charCodeAt(i) !== HEX[byte >>> 4] || text.charCodeAt(i + 1) !== HEX[byte & 15]) return false
-  }
   return true
 }
 

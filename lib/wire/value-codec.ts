@@ -9,6 +9,11 @@ const unpackr = new Unpackr(options)
 /** MessagePack's marks of short texts: up to 31 bytes, the length in the mark; up to 255, in the byte that follows. */
 const FIX_STR = 0xa0
 const STR_8 = 0xd9
+/** Numbers below it are their own mark; up to 255, they follow this one, and the next mark is of two bytes. */
+const FIX_NUMBER_END = 0x40
+const UINT_8 = 0xcc
+/** Its mark of up to 255 bytes; the next two marks, as for texts, have longer lengths behind them. */
+const BIN_8 = 0xc4
 /** Buffer's own reader, which takes any Uint8Array. */
 const { utf8Slice } = Buffer.prototype as unknown as {
   utf8Slice: (this: Uint8Array, start: number, end: number) => string
@@ -19,7 +24,79 @@ const { utf8Slice } = Buffer.prototype as unknown as {
  * The caller owns the bytes.
  */
 export function encodeValue(value: unknown): Uint8Array {
+  if (typeof value === 'string') return encodeText(value)
+  if (typeof value === 'number' && value >>> 0 === value && value < 0x1_0000) return encodeCount(value)
+  if (Buffer.isBuffer(value) && value.constructor === Buffer) return encodeBytes(value)
   return packr.pack(value)
+}
+
+/** What most attributes are, without setting up the encoder, which costs more than their bytes. */
+function encodeText(text: string): Uint8Array {
+  const length = Buffer.byteLength(text)
+  const head = length < 32 ? 1 : headBytes(length)
+  const bytes = memory(head + length)
+  if (head === 1) bytes[0] = FIX_STR | length
+  else writeHead(bytes, STR_8, length)
+  bytes.write(text, head, length, 'utf8')
+  return bytes
+}
+
+/** Counters are what changes most often. Numbers from 64 to 127 would be taken for the marks of records. */
+function encodeCount(value: number): Uint8Array {
+  const bytes = memory(value < FIX_NUMBER_END ? 1 : value < 0x100 ? 2 : 3)
+  if (value < FIX_NUMBER_END) bytes[0] = value
+  else if (value < 0x100) {
+    bytes[0] = UINT_8
+    bytes[1] = value
+  } else {
+    bytes[0] = UINT_8 + 1
+    bytes[1] = value >>> 8
+    bytes[2] = value
+  }
+  return bytes
+}
+
+function encodeBytes(value: Buffer): Uint8Array {
+  const { length } = value
+  const bytes = memory(headBytes(length) + length)
+  bytes.set(value, writeHead(bytes, BIN_8, length))
+  return bytes
+}
+
+function headBytes(length: number): number {
+  return length < 0x100 ? 2 : length < 0x1_0000 ? 3 : 5
+}
+
+/** The mark and the length, which takes 1, 2 or 4 bytes; where they end. */
+function writeHead(bytes: Buffer, mark8: number, length: number): number {
+  if (length < 0x100) {
+    bytes[0] = mark8
+    bytes[1] = length
+    return 2
+  }
+  if (length < 0x1_0000) {
+    bytes[0] = mark8 + 1
+    return bytes.writeUInt16BE(length, 1)
+  }
+  bytes[0] = mark8 + 2
+  return bytes.writeUInt32BE(length, 1)
+}
+
+/** Small values share memory: the engine takes several times as long to give each its own. */
+const POOL_BYTES = 8_192
+const POOLED_BYTES_MAX = 2_048
+let pool: Buffer = Buffer.alloc(0)
+let poolUsed = 0
+
+function memory(length: number): Buffer {
+  if (length > POOLED_BYTES_MAX) return Buffer.allocUnsafeSlow(length)
+  if (poolUsed + length > pool.length) {
+    pool = Buffer.allocUnsafeSlow(POOL_BYTES)
+    poolUsed = 0
+  }
+  const start = poolUsed
+  poolUsed += length
+  return pool.subarray(start, poolUsed)
 }
 
 /**
@@ -28,8 +105,8 @@ export function encodeValue(value: unknown): Uint8Array {
  * @throws {ProtocolError} when the bytes are no such value
  */
 export function decodeValue(bytes: Uint8Array): unknown {
-  const text = decodeText(bytes)
-  if (text !== undefined) return text
+  const plain = decodePlain(bytes)
+  if (plain !== undefined) return plain
   try {
     return unpackr.unpack(bytes) as unknown
   } catch (error) {
@@ -38,11 +115,14 @@ export function decodeValue(bytes: Uint8Array): unknown {
 }
 
 /**
- * The text, if the bytes are one short enough for a byte of length. Most attributes are, and setting up the decoder for
- * each of them costs several times more than reading it.
+ * The text, if the bytes are one short enough for a byte of length, or the number, if it is whole and below 65,536. Most
+ * attributes are, and setting up the decoder for each of them costs several times more than reading it.
  */
-function decodeText(bytes: Uint8Array): string | undefined {
+function decodePlain(bytes: Uint8Array): string | number | undefined {
   const head = bytes[0] as number
+  if (head < FIX_NUMBER_END) return bytes.length === 1 ? head : undefined
+  if (head === UINT_8 && bytes.length === 2) return bytes[1]
+  if (head === UINT_8 + 1 && bytes.length === 3) return ((bytes[1] as number) << 8) | (bytes[2] as number)
   if (head === STR_8 && bytes.length === 2 + (bytes[1] as number)) return textIn(bytes, 2)
   return head >= FIX_STR && head < FIX_STR + 32 && bytes.length === 1 + head - FIX_STR ? textIn(bytes, 1) : undefined
 }

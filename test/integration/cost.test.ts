@@ -12,7 +12,7 @@ import { SimCluster } from '../../lib/testing/index.js'
 /** Bytes of a delta of one attribute on the wire beyond the attribute's own: frame, topic, key, stamp, context. */
 const OVERHEAD_BYTES = 95
 /** Times a value's bytes are moved by `set`, `slice` and `copy` from `Session.set` to the socket, one peer, one batch. */
-const COPIES_OUT = 4
+const COPIES_OUT = 3
 /** And from the socket to the record of the receiver, besides the one that makes the record's own bytes: the ring's. */
 const COPIES_IN = 1
 
@@ -183,6 +183,15 @@ function counted(stream: Stream, traffic: Traffic): Stream {
       traffic.writes++
       traffic.bytes += bytes.length
       return stream.write(bytes)
+    },
+    writeAll: pieces => {
+      traffic.writes++
+      let takesMore = true
+      for (const piece of pieces) {
+        traffic.bytes += piece.length
+        takesMore = stream.write(piece)
+      }
+      return takesMore
     },
     end: () => stream.end(),
     destroy: () => stream.destroy(),

@@ -19,7 +19,7 @@ export interface DispatchInterceptor extends Interceptor {
 }
 
 /**
- * Lets `send` return at once: the rest of the chain runs at the end of the event-loop turn, in the order of the calls.
+ * Lets `send` return at once: the rest of the chain runs when the code that sends is done, in the order of the calls.
  * One ordered queue, unlike Tribes' MessageDispatchInterceptor whose threads overtake each other. A message that finds
  * the queue full is settled as `queue-full` for each of its members; stopping passes on what waits. Make one for each
  * channel.
@@ -69,7 +69,9 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
       queue.push(message)
       pass = next
       bytes += message.payload.length
-      if (queue.length === 1) clock.soon(drain)
+      if (queue.length > 1) return
+      if (clock.next !== undefined) clock.next(drain)
+      else clock.soon(drain)
     },
   }
 }

@@ -152,7 +152,7 @@ function setUp(options: { queueLimitBytes?: number; dirtyKeyLimit?: number } = {
   const put = (text: string, key?: string, ack: 0 | 1 | 2 = 0): boolean => {
     const frame = encodeFrame({ kind: 'message', topic: 't', ack, payload: Buffer.from(text) })
     const settle = (outcome: string, final: boolean): void => void log.push(`${text} ${outcome} ${final}`)
-    return queue.put({ frame, topic: 't', ack, settle }, key, false)
+    return queue.put({ frame, body: undefined, bytes: frame.length, topic: 't', ack, settle }, key, false)
   }
   return { stage, queue, log, put }
 }

@@ -1,7 +1,13 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { PREFIX_BYTES } from '../../../lib/wire/frame.js'
-import { decodeMessage, encodeMessage, readPlainMessage } from '../../../lib/wire/hot-frames.js'
+import {
+  decodeMessage,
+  encodeHead,
+  encodeMessage,
+  messageRoom,
+  readPlainMessage,
+} from '../../../lib/wire/hot-frames.js'
 
 const message = fc.record({
   kind: fc.constant('message' as const),
@@ -31,5 +37,34 @@ test('cut off anywhere it is left to the long way', t => {
   const bytes = encodeMessage({ kind: 'message', topic: 'topic', ack: 2, payload: new Uint8Array(200) })
   for (let end = PREFIX_BYTES; end < bytes.length; end++) {
     t.is(readPlainMessage(bytes.subarray(PREFIX_BYTES, end)), undefined)
+  }
+})
+
+test('a payload that was written where it belongs is not moved, and the frame is the same', t => {
+  fc.assert(
+    fc.property(message, fc.constantFrom(0 as const, 1 as const, 2 as const), fc.boolean(), (frame, ack, other) => {
+      const { topic, payload } = frame
+      const { bytes, at } = messageRoom(topic, frame.ack, payload.length)
+      const placed = new Uint8Array(bytes.buffer, at, payload.length)
+      placed.set(payload)
+      const wanted = Buffer.from(encodeMessage(frame))
+      const made = encodeMessage({ ...frame, payload: placed })
+      t.is(Buffer.compare(made, wanted), 0)
+      if (payload.length > 0) t.is(made.byteOffset + made.length, placed.byteOffset + placed.length)
+      t.is(made.buffer === placed.buffer || payload.length === 0, true)
+      // Sent otherwise than was meant: as if it lay anywhere.
+      const changed = { ...frame, ack, topic: other ? `${topic.slice(0, 30)}x` : topic }
+      t.is(Buffer.compare(encodeMessage({ ...changed, payload: placed }), encodeMessage(changed)), 0)
+      t.is(Buffer.compare(made, wanted), 0)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('a head and what follows it are the frame', t => {
+  for (const size of [1, 127, 128, 8_192, 300_000]) {
+    const payload = new Uint8Array(size).fill(5)
+    const frame = { kind: 'message', topic: 'topic', ack: 2, payload } as const
+    t.is(Buffer.compare(Buffer.concat([encodeHead('topic', 2, size), payload]), encodeMessage(frame)), 0)
   }
 })

@@ -1,9 +1,22 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { Unpackr } from 'msgpackr'
+import { Packr, Unpackr } from 'msgpackr'
 import { decodeValue, encodeValue } from '../../../lib/wire/value-codec.js'
 
-const unpackr = new Unpackr({ structuredClone: true, moreTypes: true, mapsAsObjects: false })
+const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
+const unpackr = new Unpackr(options)
+const packr = new Packr(options)
+
+test('texts and bytes are encoded as the codec itself would', t => {
+  for (const length of [0, 1, 15, 16, 31, 32, 127, 128, 255, 256, 2_045, 2_048, 32_768, 65_535, 65_536]) {
+    for (const value of ['a'.repeat(length), 'é'.repeat(length), '😀'.repeat(length), Buffer.alloc(length, 7)]) {
+      const bytes = encodeValue(value)
+      t.is(Buffer.compare(bytes, packr.pack(value)), 0, `${typeof value} of ${length}`)
+      t.deepEqual(decodeValue(bytes), value)
+    }
+  }
+  t.true(decodeValue(encodeValue(Uint8Array.of(1, 2))) instanceof Uint8Array)
+})
 
 test('a text of any length and alphabet comes back, as the codec itself would read it', t => {
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 400 }), fc.string({ unit: 'grapheme', maxLength: 300 }))
