@@ -1,6 +1,7 @@
 import type { MemberId } from '../membership/member.js'
 import type { Delta } from './delta.js'
-import type { ReplicationMessage } from './messages.js'
+import type { Known, ReplicationMessage } from './messages.js'
+import type { OriginRetirement } from './origin-retirement.js'
 import { type Peer, type Peers, rememberDigest } from './peers.js'
 import type { RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
@@ -21,15 +22,17 @@ const ADVERT_BYTES = 21
 export class AntiEntropy {
   readonly #state: ReplicaState
   readonly #peers: Peers
+  readonly #retirement: OriginRetirement
   readonly #reconcile: (from: MemberId) => void
   #fetches = new Map<RecordKey, number>()
   #pulling: { readonly from: MemberId; readonly untilMs: number } | undefined
   #suspected = new Map<MemberId, { readonly hash: string; readonly sinceMs: number }>()
   #hashed: { readonly digest: Digest; readonly hash: string } | undefined
 
-  constructor(state: ReplicaState, peers: Peers, reconcile: (from: MemberId) => void) {
+  constructor(state: ReplicaState, peers: Peers, retirement: OriginRetirement, reconcile: (from: MemberId) => void) {
     this.#state = state
     this.#peers = peers
+    this.#retirement = retirement
     this.#reconcile = reconcile
   }
 
@@ -53,7 +56,14 @@ export class AntiEntropy {
       digest: this.digest(),
       members: this.#peers.known(this.#state.now()),
       ready: this.#state.ready,
+      origin: this.#state.origin,
     }
+  }
+
+  /** What goes with a copy of the records. */
+  known(): Known {
+    const { digest, members } = this.digestMessage()
+    return { digest, members, ended: this.#retirement.ended() }
   }
 
   /** 21 bytes: whether ready, hash of the digest, of the records, of the members known. */
@@ -112,7 +122,13 @@ export class AntiEntropy {
     rememberDigest(peer, message.digest)
     peer.ready = message.ready
     peer.heard = true
+    peer.origin = message.origin
+    const couldFollow = this.#retirement.met(message.digest)
     if (!state.ready || !message.ready) return
+    if (!couldFollow) {
+      this.#reconcile(peer.id)
+      return
+    }
     const now = state.now()
     const missing = state.seen.missing(message.digest)
     if (missing.length === 0) {

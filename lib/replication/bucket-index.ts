@@ -10,11 +10,28 @@ export function bucketOf(key: RecordKey): number {
   return (hashText(key, 0x51ed270b) >>> 0) % BUCKETS
 }
 
+/** Records remembered as changed; then they are looked at, whoever asks. */
+const CHANGED_MAX = 4_096
+
+/** What the index is to know of a record that changes. */
+interface ChangedRecord {
+  readonly bucket: number
+  readonly hash: Hash64
+  counted: Hash64 | undefined
+}
+
 /** Which records each bucket holds, and the XOR of their hashes, kept up to date in constant time per write. */
 export class BucketIndex {
-  readonly #keys = new KeyBuckets(BUCKETS)
+  readonly #keys: KeyBuckets
   /** High and low half of each bucket's hash, and of all together behind them: written by every change, rarely read. */
   readonly #halves = new Uint32Array(2 * (BUCKETS + 1))
+  /** Records whose hash may be another than the one counted. */
+  #changed: ChangedRecord[] = []
+
+  /** `holds`: whether a record is here, as far as `add` and `remove` have told. */
+  constructor(holds: (key: RecordKey) => boolean) {
+    this.#keys = new KeyBuckets(BUCKETS, holds)
+  }
 
   /** XOR over all buckets. */
   get total(): Hash64 {
@@ -28,6 +45,7 @@ export class BucketIndex {
 
   /** XOR over the records in a bucket. */
   hash(bucket: number): Hash64 {
+    if (this.#changed.length > 0) this.#count()
     return { high: this.#halves[2 * bucket]!, low: this.#halves[2 * bucket + 1]! }
   }
 
@@ -37,8 +55,29 @@ export class BucketIndex {
   }
 
   remove(bucket: number, key: RecordKey, hash: Hash64): void {
+    if (this.#changed.length > 0) this.#count()
     this.#keys.delete(bucket, key)
     this.replace(bucket, hash, ZERO_HASH)
+  }
+
+  /**
+   * A record is about to change. Its hash is looked at again when somebody asks for hashes, so that a session written
+   * many times between two heartbeats is hashed once, and no write waits for it.
+   */
+  changing(record: ChangedRecord): void {
+    if (record.counted !== undefined) return
+    record.counted = record.hash
+    this.#changed.push(record)
+    if (this.#changed.length > CHANGED_MAX) this.#count()
+  }
+
+  #count(): void {
+    const changed = this.#changed
+    this.#changed = []
+    for (const record of changed) {
+      this.replace(record.bucket, record.counted!, record.hash)
+      record.counted = undefined
+    }
   }
 
   /** A record's hash changed. */
@@ -52,7 +91,7 @@ export class BucketIndex {
     halves[2 * BUCKETS + 1]! ^= low
   }
 
-  keys(bucket: number): ReadonlySet<RecordKey> {
+  keys(bucket: number): readonly RecordKey[] {
     return this.#keys.keys(bucket)
   }
 }

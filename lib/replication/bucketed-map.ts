@@ -2,10 +2,10 @@ import { BUCKETS, bucketOf } from './bucket-index.js'
 import { KeyBuckets } from './key-buckets.js'
 import type { RecordKey } from './replica-contract.js'
 
-/** A map of record keys that also tells which of them fall into a bucket, oldest first. */
+/** A map of record keys that also tells which of them fall into a bucket. */
 export class BucketedMap<V> {
   #values = new Map<RecordKey, V>()
-  readonly #buckets = new KeyBuckets(BUCKETS)
+  readonly #buckets = new KeyBuckets(BUCKETS, key => this.#values.has(key))
 
   get size(): number {
     return this.#values.size
@@ -20,8 +20,8 @@ export class BucketedMap<V> {
   }
 
   set(key: RecordKey, value: V): void {
+    if (!this.#values.has(key)) this.#buckets.add(bucketOf(key), key)
     this.#values.set(key, value)
-    this.#buckets.add(bucketOf(key), key)
   }
 
   delete(key: RecordKey): boolean {
@@ -40,8 +40,13 @@ export class BucketedMap<V> {
     return this.#values.entries()
   }
 
+  /** How many keys fall into a bucket. */
+  sizeOf(bucket: number): number {
+    return this.#buckets.size(bucket)
+  }
+
   /** The keys in a bucket. */
-  keys(bucket: number): ReadonlySet<RecordKey> {
+  keys(bucket: number): readonly RecordKey[] {
     return this.#buckets.keys(bucket)
   }
 }

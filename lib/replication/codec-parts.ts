@@ -2,6 +2,7 @@ import type protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { FieldReader } from './codec-reader.js'
+import type { EndedLife } from './messages.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import { type Digest, type DigestEntry, type MissingDots, type Range, SEEN_RANGES_MAX, SeenSet } from './seen-set.js'
 import type { AccessStamp } from './stamp.js'
@@ -166,9 +167,33 @@ export function addDigestEntry(entries: DigestEntry[], reader: FieldReader): voi
   entries.push(readDots(reader, SEEN_RANGES_MAX))
 }
 
-/** A digest in the order in which equal digests have equal bytes. */
-export function canonicalDigest(entries: readonly DigestEntry[]): Digest {
-  return SeenSet.from(entries).digest()
+/** A digest in the order in which equal digests have equal bytes. `closedBeforeMs`: 0 for none. */
+export function canonicalDigest(entries: DigestEntry[], closedBeforeMs: number): Digest {
+  if (closedBeforeMs >= 2 ** 48) throw new ProtocolError('A time is out of range')
+  return SeenSet.from(closedBeforeMs === 0 ? entries : Object.assign(entries, { closedBeforeMs })).digest()
+}
+
+/** Writes a digest: its entries, and the mark below which all others are closed. */
+export function writeDigest(writer: Writer, digest: Digest): void {
+  for (const { origin, base, ranges } of digest) writeDots(writer, 8, origin, base, ranges)
+  writeUint(writer, 22, digest.closedBeforeMs ?? 0)
+}
+
+/** Writes which lives are over. */
+export function writeEnded(writer: Writer, lives: readonly EndedLife[]): void {
+  for (const { origin, ageMs } of lives) {
+    writer.uint32((23 << 3) | 2).fork()
+    writeId(writer, 1, origin)
+    writeUint(writer, 2, ageMs)
+    writer.ldelim()
+  }
+}
+
+/** Reads a life that is over. */
+export function readEnded(reader: FieldReader): EndedLife {
+  const { origin, seq } = readDot(reader)
+  if (origin === '') throw new ProtocolError('An origin without an id')
+  return { origin, ageMs: seq }
 }
 
 /** Reads the numbers wanted of each origin, bounded. */

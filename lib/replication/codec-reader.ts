@@ -1,10 +1,12 @@
 import { ProtocolError } from '../errors.js'
+import { IdTable } from '../wire/id-table.js'
 import { TextTable } from '../wire/text-table.js'
+import type { Hash64 } from './mix.js'
 
 /** Names of attributes that came last, of all scopes. */
 const NAMES = new TextTable(1_024)
 /** Ids of members that came last. */
-const IDS = new TextTable(256)
+const IDS = new IdTable(256)
 const ID_BYTES = 16
 /**
  * Small values are copied into memory they share: the engine takes three times as long to give each its own. The price
@@ -12,6 +14,8 @@ const ID_BYTES = 16
  */
 const POOL_BYTES = 8_192
 const POOLED_BYTES_MAX = 2_048
+/** Up to here copying byte by byte is cheaper than making the view that `set` wants. */
+const LOOPED_BYTES_MAX = 96
 
 let pool: Uint8Array = new Uint8Array(POOL_BYTES)
 let poolUsed = 0
@@ -23,12 +27,23 @@ let poolUsed = 0
 export class FieldReader {
   readonly #bytes: Uint8Array
   readonly #length: number
-  #at = 0
+  #at: number
   #wire = 0
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, at = 0) {
     this.#bytes = bytes
     this.#length = bytes.length
+    this.#at = at
+  }
+
+  /** What it reads. */
+  get bytes(): Uint8Array {
+    return this.#bytes
+  }
+
+  /** Where it stands. */
+  get at(): number {
+    return this.#at
   }
 
   get length(): number {
@@ -75,13 +90,18 @@ export class FieldReader {
 
   fixed32(): number {
     this.#expect(5)
-    const at = this.#advance(4)
-    const bytes = this.#bytes
-    return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+    return this.#uint32At(this.#advance(4))
+  }
+
+  /** Eight bytes, the lower half first. */
+  fixed64(): Hash64 {
+    this.#expect(1)
+    const at = this.#advance(8)
+    return { low: this.#uint32At(at), high: this.#uint32At(at + 4) }
   }
 
   /** A view of the bytes that were given. */
-  bytes(limit: number): Uint8Array {
+  view(limit: number): Uint8Array {
     const length = this.#limited(limit)
     const at = this.#advance(length)
     return this.#bytes.subarray(at, at + length)
@@ -92,14 +112,18 @@ export class FieldReader {
     const length = this.#limited(limit)
     const at = this.#advance(length)
     const bytes = this.#bytes
-    if (length > POOLED_BYTES_MAX) return new Uint8Array(bytes.subarray(at, at + length))
+    if (length > POOLED_BYTES_MAX) {
+      const value = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
+      // One that came all but alone, as what was put together of two pieces does, keeps nothing else in memory.
+      return 8 * length >= 7 * bytes.buffer.byteLength ? value : new Uint8Array(value)
+    }
     if (poolUsed + length > POOL_BYTES) {
       pool = new Uint8Array(POOL_BYTES)
       poolUsed = 0
     }
     const start = poolUsed
     poolUsed += length
-    if (length <= 32) for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
+    if (length <= LOOPED_BYTES_MAX) for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
     else pool.set(bytes.subarray(at, at + length), start)
     return pool.subarray(start, poolUsed)
   }
@@ -121,7 +145,7 @@ export class FieldReader {
     const at = this.#advance(length)
     if (length === 0) return ''
     if (length !== ID_BYTES) throw new ProtocolError('A member id has 16 bytes')
-    return IDS.hex(this.#bytes, at, at + ID_BYTES)
+    return IDS.at(this.#bytes, at)
   }
 
   /** The end of a nested message that starts here. */
@@ -135,6 +159,11 @@ export class FieldReader {
     if (this.#wire === 2) this.#advance(this.#lengthOf())
     else if (this.#wire === 0) this.#varint32()
     else this.#advance(this.#wire === 1 ? 8 : 4)
+  }
+
+  #uint32At(at: number): number {
+    const bytes = this.#bytes
+    return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
   }
 
   #limited(limit: number): number {

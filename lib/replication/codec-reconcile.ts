@@ -1,16 +1,18 @@
-import type protobuf from 'protobufjs/minimal.js'
+import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import { BUCKETS } from './bucket-index.js'
 import { given, push, readKey, writeKey, writeUint } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
 import { readTombstone, writeTombstone } from './codec-records.js'
+import { varintBytes, writeVarint } from './delta-codec.js'
 import { MESSAGE_BYTES_MAX } from './fragments.js'
-import type { BucketPart, KeyHash } from './messages.js'
+import type { BucketPart, KeyHash, ReplicationMessage } from './messages.js'
 import type { Hash64 } from './mix.js'
 import { PackedRecord } from './packed-record.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 
 type Writer = protobuf.Writer
+type ChunkMessage = Extract<ReplicationMessage, { kind: 'reconcileChunk' }>
 
 /** Writes a record key with the hash of its record. */
 export function writeKeyHash(writer: Writer, key: RecordKey, hash: Hash64): void {
@@ -39,22 +41,64 @@ export function readKeyHash(reader: FieldReader): KeyHash {
   return { key: given(key), hash: { high, low } }
 }
 
-/** Writes a stretch of one bucket. */
-export function writePart(writer: Writer, part: BucketPart): void {
-  writer.uint32((18 << 3) | 2).fork()
-  writeUint(writer, 1, part.bucket)
-  if (part.after !== undefined) writeKey(writer, 2, part.after)
-  if (part.upTo !== undefined) writeKey(writer, 3, part.upTo)
-  for (const key of part.keys) writeKey(writer, 4, key)
-  for (const [key, dot] of part.tombstones) writeTombstone(writer, 5, key, dot)
-  for (const { bytes, ageMs } of part.records) {
-    writer
-      .uint32((6 << 3) | 2)
-      .bytes(bytes)
-      .uint32(7 << 3)
-      .uint64(ageMs)
+/** A piece of a state transfer: what is sent is mostly records, so they are copied once, into their place. */
+export function encodeChunk({ parts, ...chunk }: Omit<ChunkMessage, 'kind'>, kind: number): Uint8Array {
+  const head = protobuf.Writer.create()
+  writeUint(head, 1, kind)
+  writeUint(head, 12, chunk.id)
+  const tail = protobuf.Writer.create()
+  writeUint(tail, 19, chunk.last ? 1 : 0)
+  writeUint(tail, 7, chunk.number)
+  const heads = parts.map(headOf)
+  const sizes = parts.map(({ records }, index) => records.reduce(addRecordBytes, heads[index]!.length))
+  const [first, last] = [head.finish(), tail.finish()]
+  let length = first.length + last.length
+  for (const size of sizes) length += 2 + varintBytes(size) + size
+  const bytes = Buffer.allocUnsafeSlow(length)
+  bytes.set(first)
+  let at = first.length
+  for (const [index, { records }] of parts.entries()) {
+    at = writeVarint(bytes, writeVarint(bytes, at, (18 << 3) | 2), sizes[index]!)
+    bytes.set(heads[index]!, at)
+    at += heads[index]!.length
+    for (const record of records) at = writePacked(bytes, at, record)
   }
-  writer.ldelim()
+  bytes.set(last, at)
+  return bytes
+}
+
+/** All of a part but its records. */
+function headOf({ bucket, after, upTo, keys, tombstones }: BucketPart): Uint8Array {
+  const writer = protobuf.Writer.create()
+  writeUint(writer, 1, bucket)
+  if (after !== undefined) writeKey(writer, 2, after)
+  if (upTo !== undefined) writeKey(writer, 3, upTo)
+  for (const key of keys) writeKey(writer, 4, key)
+  for (const [key, dot] of tombstones) writeTombstone(writer, 5, key, dot)
+  return writer.finish()
+}
+
+function addRecordBytes(sum: number, { length, ageMs, hash }: PackedRecord): number {
+  const prefix = hash === undefined ? 1 : 10
+  return sum + prefix + varintBytes(length) + length + 1 + varintBytes(ageMs)
+}
+
+/** Hash, body and age of a record; the hash stands before the body, so that reading need not make it anew. */
+function writePacked(bytes: Buffer, start: number, record: PackedRecord): number {
+  const { hash, length, ageMs } = record
+  let at = start
+  if (hash !== undefined) {
+    bytes[at] = (8 << 3) | 1
+    bytes.writeUInt32LE(hash.low, at + 1)
+    bytes.writeUInt32LE(hash.high, at + 5)
+    at += 9
+  }
+  bytes[at] = (6 << 3) | 2
+  at = writeVarint(bytes, at + 1, length)
+  record.source.copy(bytes, at, record.start, record.end)
+  at += length
+  bytes[at] = 7 << 3
+  return writeVarint(bytes, at + 1, ageMs)
 }
 
 /** Reads a stretch of one bucket. */
@@ -65,8 +109,11 @@ export function readPart(reader: FieldReader): BucketPart {
   let upTo: RecordKey | undefined
   const keys: RecordKey[] = []
   const tombstones: [RecordKey, Dot][] = []
-  const bodies: Uint8Array[] = []
+  const starts: number[] = []
+  const ends: number[] = []
+  const hashes: (Hash64 | undefined)[] = []
   const ages: number[] = []
+  let hash: Hash64 | undefined
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
       case 1:
@@ -85,24 +132,31 @@ export function readPart(reader: FieldReader): BucketPart {
         push(tombstones, readTombstone(reader))
         break
       case 6:
-        push(bodies, reader.bytes(MESSAGE_BYTES_MAX))
+        push(starts, reader.pass(MESSAGE_BYTES_MAX))
+        ends.push(reader.at)
+        hashes.push(hash)
+        hash = undefined
         break
       case 7:
         push(ages, reader.uint53())
+        break
+      case 8:
+        hash = reader.fixed64()
         break
       default:
         reader.skip()
     }
   }
-  if (ages.length !== bodies.length) throw new ProtocolError('Every record has an age')
-  const records = bodies.map((bytes, index) => new PackedRecord(viewOf(bytes), ages[index]!))
-  // Here and not when they are merged, so that a piece is taken whole or not at all.
-  for (const record of records) void record.summary
+  if (ages.length !== starts.length) throw new ProtocolError('Every record has an age')
+  const { bytes } = reader
+  const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const records = starts.map((start, index) => {
+    const record = new PackedRecord(source, ages[index]!, hashes[index], start, ends[index]!)
+    // Here and not when it is merged, so that a piece is taken whole or not at all.
+    void record.summary
+    return record
+  })
   return { bucket, after, upTo, keys, tombstones, records }
-}
-
-function viewOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Reads the number of a bucket, checked. */

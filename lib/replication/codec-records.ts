@@ -133,7 +133,7 @@ function writeDot(writer: Writer, field: number, origin: MemberId, seq: number):
 }
 
 /** Reads a dot whose member is given by its position in `origins`. */
-export function readIndexed(reader: FieldReader, origins: readonly MemberId[]): [MemberId, number] {
+function readIndexed(reader: FieldReader, origins: readonly MemberId[]): [MemberId, number] {
   const end = reader.nested()
   let index = 0
   let seq = 0
@@ -183,7 +183,7 @@ function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [stri
 }
 
 /** The member at a position of a record's list; a ProtocolError when there is none. */
-export function originAt(origins: readonly MemberId[], index: number): MemberId {
+function originAt(origins: readonly MemberId[], index: number): MemberId {
   const id = origins[index]
   if (id === undefined || id === '') throw new ProtocolError('A member is referred to that is not listed')
   return id

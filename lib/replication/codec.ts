@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
+import type { MemberId } from '../membership/member.js'
 import { BUCKETS } from './bucket-index.js'
 import {
   addDigestEntry,
@@ -7,10 +8,13 @@ import {
   given,
   push,
   readAccess,
+  readEnded,
   readId,
   readKey,
   readMissing,
+  writeDigest,
   writeDots,
+  writeEnded,
   writeId,
   writeKey,
   writeStamp,
@@ -18,6 +22,7 @@ import {
 } from './codec-parts.js'
 import { FieldReader } from './codec-reader.js'
 import {
+  encodeChunk,
   packBits,
   packHashes,
   readBucket,
@@ -26,12 +31,19 @@ import {
   unpackBits,
   unpackHashes,
   writeKeyHash,
-  writePart,
 } from './codec-reconcile.js'
 import { readRecord, readTombstone, writeRecord, writeTombstone } from './codec-records.js'
 import type { Delta, RecordSnapshot } from './delta.js'
 import { encodeDelta, readDelta } from './delta-codec.js'
-import type { BucketPart, KeyHash, KnownMember, MessageKind, ReplicationMessage, TouchEntry } from './messages.js'
+import type {
+  BucketPart,
+  EndedLife,
+  KeyHash,
+  KnownMember,
+  MessageKind,
+  ReplicationMessage,
+  TouchEntry,
+} from './messages.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { DigestEntry, MissingDots } from './seen-set.js'
 import { type AccessStamp, NEVER } from './stamp.js'
@@ -64,6 +76,7 @@ const KIND_NAMES: ReadonlyMap<number, MessageKind> = new Map(
 /** Bytes of a message; field numbers are those of `replication.proto`. */
 export function encodeMessage(message: ReplicationMessage): Uint8Array {
   if (message.kind === 'delta') return encodeDelta(message.delta)
+  if (message.kind === 'reconcileChunk') return encodeChunk(message, KIND_NUMBERS.reconcileChunk)
   const writer = protobuf.Writer.create()
   writeUint(writer, 1, KIND_NUMBERS[message.kind])
   switch (message.kind) {
@@ -88,11 +101,12 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       writeTouches(writer, message.later)
       break
     case 'digest':
-      for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
+      writeDigest(writer, message.digest)
       writeMembers(writer, message.members)
       writeUint(writer, 10, message.ready ? 1 : 0)
       writeUint(writer, 7, message.round ?? 0)
       writeUint(writer, 20, message.fenced === true ? 1 : 0)
+      if (message.origin !== undefined) writeId(writer, 24, message.origin)
       break
     case 'pull':
       for (const { origin, ranges } of message.missing) writeDots(writer, 11, origin, 0, ranges)
@@ -103,8 +117,9 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       writeUint(writer, 12, message.id)
       break
     case 'reconcileHeader':
-      for (const { origin, base, ranges } of message.digest) writeDots(writer, 8, origin, base, ranges)
+      writeDigest(writer, message.digest)
       writeMembers(writer, message.members)
+      writeEnded(writer, message.ended ?? [])
       writeUint(writer, 12, message.id)
       writer.uint32((13 << 3) | 2).bytes(packHashes(message.hashes))
       writer.uint32((14 << 3) | 2).bytes(packBits(message.buried))
@@ -114,12 +129,6 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       for (const bucket of message.buckets) writer.uint32(15 << 3).uint32(bucket)
       if (message.after !== undefined) writeKey(writer, 16, message.after)
       for (const { key, hash } of message.have) writeKeyHash(writer, key, hash)
-      writeUint(writer, 7, message.number)
-      break
-    case 'reconcileChunk':
-      writeUint(writer, 12, message.id)
-      for (const part of message.parts) writePart(writer, part)
-      writeUint(writer, 19, message.last ? 1 : 0)
       writeUint(writer, 7, message.number)
       break
     case 'askDigest':
@@ -180,6 +189,9 @@ interface Fields {
   last: boolean
   fenced: boolean
   hint: boolean
+  closedBeforeMs: number
+  readonly ended: EndedLife[]
+  origin: MemberId
 }
 
 function readFields(reader: FieldReader): Fields {
@@ -205,6 +217,9 @@ function readFields(reader: FieldReader): Fields {
     last: false,
     fenced: false,
     hint: false,
+    closedBeforeMs: 0,
+    ended: [],
+    origin: '',
   }
   const end = reader.length
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
@@ -246,10 +261,10 @@ function readFields(reader: FieldReader): Fields {
         fields.id = reader.uint53()
         break
       case 13:
-        fields.hashes = reader.bytes(BUCKETS * 8)
+        fields.hashes = reader.view(BUCKETS * 8)
         break
       case 14:
-        fields.buried = reader.bytes(BUCKETS / 8)
+        fields.buried = reader.view(BUCKETS / 8)
         break
       case 15:
         push(fields.buckets, readBucket(reader))
@@ -271,6 +286,15 @@ function readFields(reader: FieldReader): Fields {
         break
       case 21:
         fields.hint = reader.uint32() !== 0
+        break
+      case 22:
+        fields.closedBeforeMs = reader.uint53()
+        break
+      case 23:
+        push(fields.ended, readEnded(reader))
+        break
+      case 24:
+        fields.origin = readId(reader)
         break
       default:
         reader.skip()
@@ -304,8 +328,9 @@ function assemble(fields: Fields): ReplicationMessage {
     case 'askDigest':
       return fields.number === 0 ? { kind } : { kind, round: fields.number }
     case 'digest': {
-      const { number: round, ready, fenced } = fields
-      const message = { kind, digest: canonicalDigest(fields.digest), members, ready }
+      const { number: round, ready, fenced, origin } = fields
+      const digest = canonicalDigest(fields.digest, fields.closedBeforeMs)
+      const message = { kind, digest, members, ready, ...(origin !== '' && { origin }) }
       return round === 0 ? message : { ...message, round, fenced }
     }
     case 'pull':
@@ -316,8 +341,16 @@ function assemble(fields: Fields): ReplicationMessage {
     case 'reconcileBusy':
       return { kind, id }
     case 'reconcileHeader': {
-      const digest = canonicalDigest(fields.digest)
-      return { kind, id, digest, members, hashes: unpackHashes(fields.hashes), buried: unpackBits(fields.buried) }
+      const digest = canonicalDigest(fields.digest, fields.closedBeforeMs)
+      const header = {
+        kind,
+        id,
+        digest,
+        members,
+        hashes: unpackHashes(fields.hashes),
+        buried: unpackBits(fields.buried),
+      }
+      return fields.ended.length === 0 ? header : { ...header, ended: fields.ended }
     }
     case 'reconcileRequest':
       return {

@@ -2,6 +2,7 @@ import type { Delta, RecordSnapshot } from './delta.js'
 import { encodeDelta } from './delta-codec.js'
 import type { PackedRecord } from './packed-record.js'
 import type { ReplicaRecord } from './record.js'
+import type { RecordSummary } from './record-summary.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import { type AccessStamp, compareAccess, creationDot, NEVER } from './stamp.js'
@@ -29,7 +30,8 @@ export class DeltaApplier {
     const { origin, seq } = delta.stamp
     if (state.seen.has(origin, seq)) {
       state.counters.duplicates++
-      return 'done'
+      // Of a closed origin it counts as removed, which is not to be taken for applied.
+      return state.seen.isClosed(origin) ? 'refused' : 'done'
     }
     if (cause === 'remote' && state.clock.isAhead(delta.stamp, state.env.clusterTime())) {
       state.counters.rejectedAhead++
@@ -47,7 +49,7 @@ export class DeltaApplier {
     this.#finish(delta, message)
     if (beaten && !state.options.rules.absorbingInvalidate) return 'done'
     state.bury(delta.key, delta.stamp)
-    state.remove(delta.key, 'invalidated', cause)
+    state.remove(delta.key, 'invalidated', cause, delta.writes)
     return 'done'
   }
 
@@ -61,13 +63,13 @@ export class DeltaApplier {
     if (!this.#mayMerge(delta, known)) return 'fetch'
     const now = state.now()
     const record = known ?? state.insert(key, now)
-    const shown = state.change(record, cause, known === undefined, () => {
-      const names = record.applyDelta(delta)
-      if (kind !== 'expire') record.use({ wallMs: stamp.wallMs, counter: stamp.counter, origin: stamp.origin }, 0, now)
-      this.#finish(delta, message)
-      state.counters.applied++
-      return names
-    })
+    const created = known === undefined
+    const wasShown = state.changing(record, created)
+    const names = record.applyDelta(delta)
+    if (kind !== 'expire') record.use({ wallMs: stamp.wallMs, counter: stamp.counter, origin: stamp.origin }, 0, now)
+    this.#finish(delta, message)
+    state.counters.applied++
+    const shown = state.changed(record, cause, created, wasShown, names)
     if (kind === 'expire' && shown === 'still' && !isWrittenLater(record)) this.#object(key)
     return 'done'
   }
@@ -109,11 +111,11 @@ export class DeltaApplier {
     const isJudged = compareAccess(limit, known?.limit ?? NEVER) > 0 && compareAccess(snapshot.access, limit) <= 0
     const now = state.now()
     const record = known ?? state.insert(key, now - snapshot.ageMs)
-    const shown = state.change(record, 'remote', known === undefined, () => {
-      const names = record.join(snapshot, now)
-      this.#markDots(snapshot)
-      return names
-    })
+    const created = known === undefined
+    const wasShown = state.changing(record, created)
+    const names = record.join(snapshot, now)
+    this.#markDots(snapshot)
+    const shown = state.changed(record, 'remote', created, wasShown, names)
     if ((shown === 'again' || (shown === 'still' && isJudged)) && !isWrittenLater(record)) this.#object(key)
     return true
   }
@@ -123,7 +125,7 @@ export class DeltaApplier {
     const state = this.#state
     const { summary } = record
     if (summary === undefined || state.records.has(summary.key)) return this.mergeRecord(record.snapshot(), true)
-    const { key, origin, seq, latest, context } = summary
+    const { key, origin, seq, latest } = summary
     if (state.clock.isAhead(latest, state.env.clusterTime())) {
       state.counters.rejectedAhead++
       return false
@@ -131,7 +133,7 @@ export class DeltaApplier {
     if (state.tombstones.has(key)) return true
     if (state.options.rules.ruleR && state.seen.has(origin, seq)) return true
     state.clock.observe(latest)
-    state.insertPacked(record, summary, () => this.#markDots({ key, context }))
+    state.insertPacked(record, summary, () => this.#markSummary(summary))
     return true
   }
 
@@ -152,6 +154,14 @@ export class DeltaApplier {
     const { origin, seq } = creationDot(snapshot.key)
     seen.add(origin, seq)
     for (const [member, last] of snapshot.context) if (last !== seq || member !== origin) seen.add(member, last)
+  }
+
+  /** At once and not with the claim: where the comparison breaks off, there is none. */
+  #markSummary({ origin, seq, context }: RecordSummary): void {
+    if (!this.#state.options.rules.markRecordDots) return
+    const { seen } = this.#state
+    seen.add(origin, seq)
+    for (const [member, last] of context) if (last !== seq || member !== origin) seen.add(member, last)
   }
 
   /**

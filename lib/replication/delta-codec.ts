@@ -1,5 +1,6 @@
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
+import type { FrameRoom } from '../wire/frame-space.js'
 import { checkedKey, readAccess, readDot, readId } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
 import type { Delta, DeltaKind } from './delta.js'
@@ -14,45 +15,38 @@ const ATTRIBUTES_MAX = 65_536
 const ID_BYTES = 16
 /** Tag, length and bytes of an id. */
 export const ID_FIELD_BYTES: number = 2 + ID_BYTES
-/** Where small deltas are written, one behind the other; used up, it is left to those who still hold parts of it. */
-const CHUNK_BYTES = 65_536
 
-let chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-let chunkUsed = 0
+/** Gives out memory to write a message of so many bytes into. */
+export type RoomFor = (length: number) => FrameRoom
 
 /**
  * A delta as a message, byte for byte what protobuf makes of it. The one message that is written by hand, since each
  * write of a session makes one: lengths are summed up first, so that everything is written once and in its place.
  */
-export function encodeDelta(delta: Delta): Uint8Array {
+export function encodeDelta(delta: Delta, roomFor: RoomFor = ownRoom): Uint8Array {
   const bodyBytes = deltaBytes(delta)
   const length = 3 + varintBytes(bodyBytes) + bodyBytes
-  let bytes: Buffer
-  if (length > CHUNK_BYTES / 16) bytes = Buffer.allocUnsafeSlow(length)
-  else {
-    if (chunkUsed + length > CHUNK_BYTES) {
-      chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-      chunkUsed = 0
-    }
-    bytes = chunk.subarray(chunkUsed, chunkUsed + length)
-    chunkUsed += length
-  }
+  const { bytes, at } = roomFor(length)
   // The kind of the message, then the delta.
-  bytes[0] = 1 << 3
-  bytes[1] = 1
-  bytes[2] = (2 << 3) | 2
-  const end = writeDelta(bytes, writeVarint(bytes, 3, bodyBytes), delta)
-  if (end !== length) throw new RangeError(`A delta of ${length} bytes came out as ${end}`)
-  return bytes
+  bytes[at] = 1 << 3
+  bytes[at + 1] = 1
+  bytes[at + 2] = (2 << 3) | 2
+  const end = writeDelta(bytes, writeVarint(bytes, at + 3, bodyBytes), delta)
+  if (end !== at + length) throw new RangeError(`A delta of ${length} bytes came out as ${end - at}`)
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
+}
+
+/** Memory of its own. */
+export function ownRoom(length: number): FrameRoom {
+  return { bytes: Buffer.allocUnsafeSlow(length), at: 0 }
 }
 
 function deltaBytes({ kind, key, stamp, deps, writes, limit }: Delta): number {
   const { origin, seq, wallMs, counter } = stamp
   let bytes = (kind === 'create' ? 0 : 2) + ID_FIELD_BYTES + uintBytes(seq) + uintBytes(wallMs) + uintBytes(counter)
-  const isOwn = hasOrigin(key, origin)
   const keySeq = seqOf(key)
-  if (!isOwn) bytes += ID_FIELD_BYTES
-  if (!isOwn || keySeq !== seq) bytes += uintBytes(keySeq)
+  if (!hasOrigin(key, origin)) bytes += ID_FIELD_BYTES + uintBytes(keySeq)
+  else if (keySeq !== seq) bytes += uintBytes(keySeq)
   for (const dep of deps) bytes += 2 + ID_FIELD_BYTES + uintBytes(dep[1])
   for (const [name, value] of writes) {
     const inner = writeBytes(name, value)
@@ -62,7 +56,7 @@ function deltaBytes({ kind, key, stamp, deps, writes, limit }: Delta): number {
 }
 
 function writeBytes(name: string, value: Uint8Array | undefined): number {
-  const nameBytes = Buffer.byteLength(name)
+  const nameBytes = textBytes(name)
   const bytes = 1 + varintBytes(nameBytes) + nameBytes
   return value === undefined ? bytes : bytes + 1 + varintBytes(value.length) + value.length
 }
@@ -78,10 +72,9 @@ function writeDelta(bytes: Buffer, start: number, { kind, key, stamp, deps, writ
   at = writeUint(bytes, at, 3, seq)
   at = writeUint(bytes, at, 4, wallMs)
   at = writeUint(bytes, at, 5, counter)
-  const isOwn = hasOrigin(key, origin)
   const keySeq = seqOf(key)
-  if (!isOwn) at = writeId(bytes, at, 6, key)
-  if (!isOwn || keySeq !== seq) at = writeUint(bytes, at, 7, keySeq)
+  if (!hasOrigin(key, origin)) at = writeUint(bytes, writeId(bytes, at, 6, key), 7, keySeq)
+  else if (keySeq !== seq) at = writeUint(bytes, at, 7, keySeq)
   for (const [id, last] of deps) {
     bytes[at++] = (8 << 3) | 2
     bytes[at++] = ID_FIELD_BYTES + uintBytes(last)
@@ -129,11 +122,12 @@ export function varintBytes(value: number): number {
   if (value < 0x80) return 1
   if (value < 0x4000) return 2
   if (value < 0x20_0000) return 3
-  if (value < 0x1000_0000) return 4
-  let bytes = 5
-  for (let rest = Math.floor(value / 0x8_0000_0000); rest > 0; rest = Math.floor(rest / 128)) bytes++
-  return bytes
+  if (value < FOUR_BYTES) return 4
+  return 4 + varintBytes(Math.floor(value / FOUR_BYTES))
 }
+
+/** What four bytes of seven bits do not hold any more. */
+const FOUR_BYTES = 0x1000_0000
 
 /** Writes a number's field, unless it is 0; where it ends. */
 export function writeUint(bytes: Uint8Array, at: number, field: number, value: number): number {
@@ -146,9 +140,16 @@ export function writeUint(bytes: Uint8Array, at: number, field: number, value: n
 export function writeVarint(bytes: Uint8Array, start: number, value: number): number {
   let at = start
   let rest = value
-  while (rest > 0x7fff_ffff) {
-    bytes[at++] = (rest % 128) | 128
-    rest = Math.floor(rest / 128)
+  if (rest > 0x7fff_ffff) {
+    // Four bytes at once: remainders of what is no 32-bit integer cost a call each.
+    const high = Math.floor(rest / FOUR_BYTES)
+    const low = rest - high * FOUR_BYTES
+    bytes[at] = (low & 127) | 128
+    bytes[at + 1] = ((low >>> 7) & 127) | 128
+    bytes[at + 2] = ((low >>> 14) & 127) | 128
+    bytes[at + 3] = (low >>> 21) | 128
+    at += 4
+    rest = high
   }
   while (rest > 127) {
     bytes[at++] = (rest & 127) | 128
@@ -162,10 +163,39 @@ export function writeVarint(bytes: Uint8Array, start: number, value: number): nu
 export function writeId(bytes: Uint8Array, start: number, field: number, text: string): number {
   bytes[start] = (field << 3) | 2
   bytes[start + 1] = ID_BYTES
-  for (let i = 0; i < ID_BYTES; i++) {
-    bytes[start + 2 + i] = (digit(text.charCodeAt(2 * i)) << 4) | digit(text.charCodeAt(2 * i + 1))
+  if (text.length > 2 * ID_BYTES) readHex(text, bytes, start + 2)
+  else {
+    const id = idBytes(text)
+    for (let i = 0; i < ID_BYTES; i++) bytes[start + 2 + i] = id[i] as number
   }
   return start + ID_FIELD_BYTES
+}
+
+/** The bytes of ids written last: members are few, and their ids in every delta. */
+const knownIds = new Map<MemberId, Uint8Array>()
+const KNOWN_IDS_MAX = 1_024
+let lastId: MemberId = ''
+let lastIdBytes: Uint8Array = new Uint8Array(ID_BYTES)
+
+function idBytes(id: MemberId): Uint8Array {
+  if (id === lastId) return lastIdBytes
+  let bytes = knownIds.get(id)
+  if (bytes === undefined) {
+    bytes = new Uint8Array(ID_BYTES)
+    readHex(id, bytes, 0)
+    if (knownIds.size >= KNOWN_IDS_MAX) knownIds.clear()
+    knownIds.set(id, bytes)
+  }
+  lastId = id
+  lastIdBytes = bytes
+  return bytes
+}
+
+/** Writes the 16 bytes that a text's first 32 digits stand for. */
+function readHex(text: string, bytes: Uint8Array, at: number): void {
+  for (let i = 0; i < ID_BYTES; i++) {
+    bytes[at + i] = (digit(text.charCodeAt(2 * i)) << 4) | digit(text.charCodeAt(2 * i + 1))
+  }
 }
 
 /** The value of a hexadecimal digit in lower case. */
@@ -175,12 +205,22 @@ function digit(code: number): number {
 
 /** Writes a text with its length; where it ends. */
 export function writeText(bytes: Buffer, start: number, text: string): number {
-  const length = Buffer.byteLength(text)
+  const length = textBytes(text)
   const at = writeVarint(bytes, start, length)
-  if (length === text.length && length <= 32) {
+  if (length === text.length && length <= SHORT_TEXT) {
     for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i)
   } else bytes.write(text, at, length, 'utf8')
   return at + length
+}
+
+/** Up to here going through a text is cheaper than a call into the engine. */
+const SHORT_TEXT = 32
+
+function textBytes(text: string): number {
+  const { length } = text
+  if (length > SHORT_TEXT) return Buffer.byteLength(text)
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) > 127) return Buffer.byteLength(text)
+  return length
 }
 
 /** Reads a delta where the reader stands. */
@@ -193,7 +233,7 @@ export function readDelta(reader: FieldReader): Delta {
   let counter = 0
   let keyOrigin = ''
   let keySeq = 0
-  const deps: [MemberId, number][] = []
+  let deps: [MemberId, number][] = NO_DEPS
   const writes = new Map<string, Uint8Array | undefined>()
   let limit: AccessStamp | undefined
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
@@ -220,7 +260,9 @@ export function readDelta(reader: FieldReader): Delta {
         keySeq = reader.uint53()
         break
       case 8:
-        readContext(reader, deps)
+        // A literal: a list that grows makes room for seventeen, and most have one.
+        if (deps.length === 0) deps = [readContextDot(reader)]
+        else readContext(reader, deps)
         break
       case 9:
         readWrite(reader, writes)
@@ -247,9 +289,15 @@ export function readDelta(reader: FieldReader): Delta {
 /** Adds a dot to a context, bounded. */
 export function readContext(reader: FieldReader, context: [MemberId, number][]): void {
   if (context.length === CONTEXT_MAX) throw new ProtocolError('Too long a context')
+  context.push(readContextDot(reader))
+}
+
+const NO_DEPS: [MemberId, number][] = []
+
+function readContextDot(reader: FieldReader): [MemberId, number] {
   const { origin, seq } = readDot(reader)
   if (origin === '' || seq === 0) throw new ProtocolError('A dot is incomplete')
-  context.push([origin, seq])
+  return [origin, seq]
 }
 
 function readWrite(reader: FieldReader, writes: Map<string, Uint8Array | undefined>): void {

@@ -1,12 +1,10 @@
 import type { MemberId } from '../membership/member.js'
 import { BUCKETS } from './bucket-index.js'
-import type { BucketPart, ReplicationMessage } from './messages.js'
+import type { BucketPart, Known, ReplicationMessage } from './messages.js'
 import { type Hash64, sameHash } from './mix.js'
 import type { PackedRecord } from './packed-record.js'
-import type { Peers } from './peers.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
-import type { Digest } from './seen-set.js'
 
 type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
 
@@ -15,6 +13,8 @@ type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
  * the joiner keeps two requests under way, so that neither side waits for the other.
  */
 const CHUNKS_MAX = 4
+/** After so long there is not another one: packing what lies there as objects takes several times as long. */
+const ANSWER_MS = 1
 /** Longer than a joiner waits before it repeats a request. */
 const DONATION_IDLE_MS = 5_000
 /** A key, or a part, beside what a record takes. */
@@ -43,14 +43,12 @@ interface Part {
  */
 export class Donor {
   readonly #state: ReplicaState
-  readonly #peers: Peers
-  readonly #digest: () => Digest
+  readonly #known: () => Known
   #serving = new Map<MemberId, Serving>()
 
-  constructor(state: ReplicaState, peers: Peers, digest: () => Digest) {
+  constructor(state: ReplicaState, known: () => Known) {
     this.#state = state
-    this.#peers = peers
-    this.#digest = digest
+    this.#known = known
   }
 
   /** Whether a transfer is going on; tombstones and expired records are kept meanwhile. */
@@ -73,15 +71,14 @@ export class Donor {
     this.#serving.set(from, { id, atMs: state.now(), closures })
     const buried: number[] = []
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      if (state.tombstones.keys(bucket).size + state.expired.keys(bucket).size > 0) buried.push(bucket)
+      if (state.tombstones.sizeOf(bucket) + state.expired.sizeOf(bucket) > 0) buried.push(bucket)
     }
     state.env.send(
       [from],
       {
         kind: 'reconcileHeader',
         id,
-        digest: this.#digest(),
-        members: this.#peers.known(state.now()),
+        ...this.#known(),
         hashes: [...state.buckets.hashes],
         buried,
       },
@@ -104,6 +101,7 @@ export class Donor {
     let parts: BucketPart[] = []
     let bytes = 0
     let chunks = 0
+    const until = state.now() + ANSWER_MS
     const flush = (last: boolean): void => {
       state.env.send(
         [from],
@@ -123,7 +121,8 @@ export class Donor {
         bytes += size
         after = part.upTo
         if (bytes >= chunkBytes || after !== undefined) {
-          const last = chunks + 1 === chunksMax || (after === undefined && index === message.buckets.length - 1)
+          const isEnough = chunks + 1 === chunksMax || state.now() >= until
+          const last = isEnough || (after === undefined && index === message.buckets.length - 1)
           flush(last)
           if (last) return
         }
@@ -174,7 +173,7 @@ export class Donor {
       const record = state.records.packed(key, now)
       if (record === undefined) continue
       part.records.push(record)
-      size += record.bytes.length
+      size += record.length
     }
     return { part, size }
   }

@@ -34,7 +34,7 @@ export class Expiry {
   readonly #peers: Peers
   readonly #touches: Touches
   readonly #expire: (key: RecordKey, limit: AccessStamp) => void
-  #wheel = new DueWheel(SLOT_MS)
+  readonly #wheel: DueWheel
   #rounds = new Map<number, Round>()
   #nextRound = 1
   #fencedAtMs: number | undefined
@@ -50,6 +50,12 @@ export class Expiry {
     this.#peers = peers
     this.#touches = touches
     this.#expire = expire
+    const { records } = state
+    this.#wheel = new DueWheel(
+      SLOT_MS,
+      key => records.glance(key),
+      () => records.size,
+    )
   }
 
   get fenced(): boolean {
@@ -62,13 +68,16 @@ export class Expiry {
 
   /** A record is new or its limit changed. */
   file(key: RecordKey, record: Glance | undefined = this.#state.glance(key)): void {
-    const limit = record === undefined ? undefined : maxInactiveMs(record)
-    if (limit === undefined) this.#wheel.remove(key)
-    else this.#wheel.file(key, record!.usedAtMs + limit + this.#touches.slackMs(limit))
+    if (record === undefined) return
+    const limit = maxInactiveMs(record)
+    if (limit === undefined) record.dueSlot = 0
+    else this.#wheel.file(key, record, record.usedAtMs + limit + this.#touches.slackMs(limit))
   }
 
+  /** A record is out of sight, or gone. */
   removed(key: RecordKey): void {
-    this.#wheel.remove(key)
+    const record = this.#state.records.glance(key)
+    if (record !== undefined) record.dueSlot = 0
   }
 
   /** The process stood still: others may have moved on. */
@@ -95,9 +104,9 @@ export class Expiry {
       const limit = record === undefined ? undefined : maxInactiveMs(record)
       if (record === undefined || limit === undefined) continue
       const dueMs = record.usedAtMs + limit + this.#touches.slackMs(limit)
-      if (now < dueMs) this.#wheel.file(key, dueMs)
+      if (now < dueMs) this.#fileAt(key, dueMs)
       else if (this.#mayExpire(record, ready, now, dueMs)) entries.push({ key, access: record.access })
-      else this.#wheel.file(key, now + RETRY_MS)
+      else this.#fileAt(key, now + RETRY_MS)
     }
     for (let i = 0; i < entries.length; i += ROUND_MAX) this.#ask(entries.slice(i, i + ROUND_MAX), now)
   }
@@ -151,7 +160,7 @@ export class Expiry {
 
   #ask(entries: readonly CheckEntry[], now: number): void {
     if (this.#rounds.size >= ROUNDS_MAX) {
-      for (const { key } of entries) this.#wheel.file(key, now + RETRY_MS)
+      for (const { key } of entries) this.#fileAt(key, now + RETRY_MS)
       return
     }
     const asked = this.#state.options.rules.checkBeforeExpire ? this.#peers.ready().map(peer => peer.id) : []
@@ -196,6 +205,11 @@ export class Expiry {
   #drop(id: number, round: Round): void {
     this.#rounds.delete(id)
     const at = this.#state.now() + RETRY_MS
-    for (const key of round.limits.keys()) this.#wheel.file(key, at)
+    for (const key of round.limits.keys()) this.#fileAt(key, at)
+  }
+
+  #fileAt(key: RecordKey, atMs: number): void {
+    const record = this.#state.glance(key)
+    if (record !== undefined) this.#wheel.file(key, record, atMs)
   }
 }

@@ -29,7 +29,7 @@ export function fragments(message: Uint8Array, number: number): Uint8Array[] | u
   const count = Math.ceil(message.length / PART_BYTES)
   return Array.from({ length: count }, (_, index) => {
     const content = message.subarray(index * PART_BYTES, (index + 1) * PART_BYTES)
-    const part = new Uint8Array(HEAD_BYTES + content.length)
+    const part = Buffer.allocUnsafeSlow(HEAD_BYTES + content.length)
     const view = new DataView(part.buffer)
     view.setUint8(0, MARK)
     view.setUint32(1, number >>> 0)

@@ -29,6 +29,12 @@ export interface KnownMember {
   readonly gone: boolean
 }
 
+/** The origin of writes of a life that is over, and for how long it has been. */
+export interface EndedLife {
+  readonly origin: MemberId
+  readonly ageMs: number
+}
+
 /** A record's hash, so that equal ones need not travel. */
 export interface KeyHash {
   readonly key: RecordKey
@@ -66,6 +72,8 @@ export type ReplicationMessage =
       readonly digest: Digest
       readonly members: readonly KnownMember[]
       readonly ready: boolean
+      /** The origin of the sender's writes. Absent: it does not know of closed origins. */
+      readonly origin?: MemberId
       /** The round of the question this answers. */
       readonly round?: number
       /** With a round: the sender stood still itself and has not caught up. */
@@ -85,6 +93,8 @@ export type ReplicationMessage =
       readonly hashes: readonly Hash64[]
       /** Buckets with tombstones or expired records, ascending. */
       readonly buried: readonly number[]
+      /** Lives the sender knows to be over and has not closed. */
+      readonly ended?: readonly EndedLife[]
     }
   | {
       readonly kind: 'reconcileRequest'
@@ -106,6 +116,9 @@ export type ReplicationMessage =
       /** The request it answers. */
       readonly number: number
     }
+
+/** What a member knows beside its records. */
+export type Known = Pick<Extract<ReplicationMessage, { kind: 'reconcileHeader' }>, 'digest' | 'members' | 'ended'>
 
 /** Names of the messages members of a scope exchange. */
 export type MessageKind = ReplicationMessage['kind']

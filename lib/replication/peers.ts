@@ -13,6 +13,8 @@ export interface Peer {
   ready: boolean
   /** Whether anything was heard from it in this life, so that `ready` means something. */
   heard: boolean
+  /** The origin of its writes, as it last said; its id, unless that was closed. Undefined: nothing in this presence. */
+  origin: MemberId | undefined
   /** Its last full digest. */
   digest: Digest | undefined
   seen: SeenSet | undefined
@@ -22,8 +24,10 @@ export interface Peer {
   askedAtMs: number
 }
 
-/** Members remembered at most. */
+/** Members remembered at most, those who are present aside. */
 const KNOWN_MAX = 4_096
+/** Lives that are over and remembered at most: each is part of every digest. */
+const GONE_MAX = 256
 
 /** Who shares the scope, including those who are away and may come back with an opinion. */
 export class Peers {
@@ -72,16 +76,18 @@ export class Peers {
   }
 
   /** A member is there; an earlier life of the same name is over. */
-  added(member: Member): Peer {
+  added(member: Member, nowMs: number): Peer {
     for (const peer of this.#peers.values()) {
       if (peer.name !== member.name || peer.id === member.id) continue
+      if (peer.present) peer.awaySinceMs = nowMs
       peer.present = false
       peer.gone = true
     }
     this.#hash = undefined
-    const peer = this.#peers.get(member.id) ?? this.#insert(member, 0)
+    const peer = this.#peers.get(member.id) ?? this.#insert(member, nowMs)
     peer.present = true
     peer.gone = false
+    peer.origin = undefined
     peer.askedAtMs = -Infinity
     return peer
   }
@@ -113,12 +119,28 @@ export class Peers {
     }
   }
 
+  /** Forgets who has been away for too long, and the lives that ended first where too many have. */
   forget(nowMs: number, afterMs: number): void {
+    let gone = 0
     for (const peer of this.#peers.values()) {
+      if (peer.gone) gone++
       if (peer.present || nowMs - peer.awaySinceMs <= afterMs) continue
-      this.#peers.delete(peer.id)
-      this.#hash = undefined
+      if (peer.gone) gone--
+      this.#delete(peer)
     }
+    if (gone > GONE_MAX) this.#oldest(peer => peer.gone, gone - GONE_MAX)
+    const away = this.#peers.size - KNOWN_MAX
+    if (away > 0) this.#oldest(peer => !peer.present, away)
+  }
+
+  #oldest(wanted: (peer: Peer) => boolean, count: number): void {
+    const found = [...this.#peers.values()].filter(wanted).sort((a, b) => a.awaySinceMs - b.awaySinceMs)
+    for (const peer of found.slice(0, count)) this.#delete(peer)
+  }
+
+  #delete(peer: Peer): void {
+    this.#peers.delete(peer.id)
+    this.#hash = undefined
   }
 
   #insert({ id, name }: { readonly id: MemberId; readonly name: string }, awaySinceMs: number): Peer {
@@ -129,6 +151,7 @@ export class Peers {
       gone: false,
       ready: false,
       heard: false,
+      origin: undefined,
       digest: undefined,
       seen: undefined,
       membersHash: undefined,

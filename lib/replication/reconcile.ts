@@ -241,8 +241,8 @@ export class Reconcile {
         if (this.#state.records.has(key)) this.#state.counters.removedByAbsence++
         this.#state.remove(key, 'invalidated', 'remote')
       }
-      this.#state.seen.claim(run.claim!)
-      this.#state.incomplete = false
+      this.#state.counters.originsClosedAsOthers += this.#state.seen.closedBy(run.claim!).length
+      this.#state.incomplete = !this.#state.seen.claim(run.claim!)
     }
     this.#finished(claimed)
   }

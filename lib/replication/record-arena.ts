@@ -51,9 +51,23 @@ export class RecordArena {
 
   /** The block of a slot; what is there is never written to again, but its memory is kept as long as this is. */
   get(slot: number): Buffer {
-    const offset = this.#offsetOf[slot]!
-    const { bytes } = this.#slabs[this.#slabOf[slot]!]!
-    return bytes.subarray(offset + HEADER_BYTES, offset + HEADER_BYTES + bytes.readUInt32LE(offset + 4))
+    const start = this.start(slot)
+    return this.memory(slot).subarray(start, start + this.length(slot))
+  }
+
+  /** The memory a slot's block lies in, among others. */
+  memory(slot: number): Buffer {
+    return this.#slabs[this.#slabOf[slot]!]!.bytes
+  }
+
+  /** Where in that memory it begins. */
+  start(slot: number): number {
+    return this.#offsetOf[slot]! + HEADER_BYTES
+  }
+
+  /** How many bytes it has. */
+  length(slot: number): number {
+    return this.memory(slot).readUInt32LE(this.#offsetOf[slot]! + 4)
   }
 
   /** Frees a slot; now and then moves what is left of the emptiest slab. */

@@ -30,6 +30,11 @@ export class RecordPacker {
   readonly #record: Packable
   /** Members by position, as the record refers to them. */
   readonly #origins = new Map<MemberId, number>()
+  /** The member looked up last: mostly it is the only one. */
+  #last: MemberId = ''
+  #lastIndex = 0
+  /** Bytes of the attributes, in their order. */
+  readonly #sizes: number[] = []
   /** Bytes it takes. */
   readonly length: number
 
@@ -45,12 +50,12 @@ export class RecordPacker {
     let at = nest(bytes, start, 1, ID_FIELD_BYTES + uintBytes(seq))
     at = writeUint(bytes, writeId(bytes, at, 1, key), 2, seq)
     for (const origin of this.#origins.keys()) at = writeId(bytes, at, 2, origin)
-    for (const [name, state] of attributes) {
-      const { stamp, value } = state
-      at = nest(bytes, at, 3, this.#attributeBytes(name, state))
+    let index = 0
+    for (const [name, { stamp, value }] of attributes) {
+      at = nest(bytes, at, 3, this.#sizes[index++]!)
       bytes[at++] = (1 << 3) | 2
       at = writeText(bytes, at, name)
-      at = writeUint(bytes, at, 2, this.#origins.get(stamp.origin)!)
+      at = writeUint(bytes, at, 2, this.#indexOf(stamp.origin))
       at = writeUint(bytes, at, 3, stamp.wallMs)
       at = writeUint(bytes, at, 4, stamp.counter)
       at = writeUint(bytes, at, 5, stamp.seq)
@@ -60,9 +65,9 @@ export class RecordPacker {
       at += value.length
     }
     for (const [origin, last] of context) {
-      const index = this.#origins.get(origin)!
-      at = nest(bytes, at, 4, uintBytes(index) + uintBytes(last))
-      at = writeUint(bytes, writeUint(bytes, at, 1, index), 2, last)
+      const place = this.#indexOf(origin)
+      at = nest(bytes, at, 4, uintBytes(place) + uintBytes(last))
+      at = writeUint(bytes, writeUint(bytes, at, 1, place), 2, last)
     }
     at = writeAccess(bytes, at, 5, access)
     if (limit !== NEVER) at = writeAccess(bytes, at, 7, limit)
@@ -75,20 +80,34 @@ export class RecordPacker {
     for (const [, { stamp }] of attributes) this.#list(stamp.origin)
     for (const [origin] of context) this.#list(origin)
     bytes += this.#origins.size * ID_FIELD_BYTES
-    for (const [name, state] of attributes) bytes += nestedBytes(this.#attributeBytes(name, state))
-    for (const [origin, seq] of context) bytes += nestedBytes(uintBytes(this.#origins.get(origin)!) + uintBytes(seq))
+    for (const [name, state] of attributes) {
+      const size = this.#attributeBytes(name, state)
+      this.#sizes.push(size)
+      bytes += nestedBytes(size)
+    }
+    for (const [origin, seq] of context) bytes += nestedBytes(uintBytes(this.#indexOf(origin)) + uintBytes(seq))
     bytes += nestedBytes(accessBytes(access))
     return limit === NEVER ? bytes : bytes + nestedBytes(accessBytes(limit))
   }
 
   #list(origin: MemberId): void {
+    if (origin === this.#last) return
     if (!this.#origins.has(origin)) this.#origins.set(origin, this.#origins.size)
+    this.#indexOf(origin)
+  }
+
+  #indexOf(origin: MemberId): number {
+    if (origin !== this.#last) {
+      this.#lastIndex = this.#origins.get(origin)!
+      this.#last = origin
+    }
+    return this.#lastIndex
   }
 
   #attributeBytes(name: string, { stamp, value }: AttributeState): number {
     const { origin, wallMs, counter, seq } = stamp
-    const numbers = uintBytes(this.#origins.get(origin)!) + uintBytes(wallMs) + uintBytes(counter) + uintBytes(seq)
-    const bytes = nestedBytes(Buffer.byteLength(name)) + numbers
+    const numbers = uintBytes(this.#indexOf(origin)) + uintBytes(wallMs) + uintBytes(counter) + uintBytes(seq)
+    const bytes = nestedBytes(textBytes(name)) + numbers
     return value === undefined ? bytes : bytes + nestedBytes(value.length)
   }
 }
@@ -99,6 +118,12 @@ export function packRecord(record: Packable): Buffer {
   const bytes = Buffer.allocUnsafe(packer.length)
   packer.write(bytes, 0)
   return bytes
+}
+
+/** Bytes of a name in UTF-8; asking the engine costs more than looking at a short one. */
+function textBytes(text: string): number {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return Buffer.byteLength(text)
+  return text.length
 }
 
 function nestedBytes(length: number): number {

@@ -1,4 +1,5 @@
 import { bucketOf } from './bucket-index.js'
+import type { Due } from './due-wheel.js'
 import type { Hash64 } from './mix.js'
 import { PackedRecord, packedValue } from './packed-record.js'
 import { ReplicaRecord } from './record.js'
@@ -7,13 +8,13 @@ import { packRecord, RecordPacker } from './record-packing.js'
 import type { RecordKey } from './replica-contract.js'
 import { ShardedMap } from './sharded-map.js'
 
-/** Before a packed record: its hash and the two local times, which do not travel. */
-const HEADER_BYTES = 24
+/** Before a packed record: its hash, the two local times, which do not travel, and when it is due. */
+const HEADER_BYTES = 28
 /** Records looked at in one go: more than one message can bring, in less than two milliseconds of packing. */
 const STEPS_MAX = 512
 
 /** What is asked of records that nobody has in hands. */
-export interface Glance {
+export interface Glance extends Due {
   /** Local monotonic time of the last use known. */
   readonly usedAtMs: number
   value(name: string): Uint8Array | undefined
@@ -80,24 +81,26 @@ export class RecordTable {
   /** A look at a record that leaves it as it is; only for now. */
   glance(key: RecordKey): Glance | undefined {
     const entry = this.#entries.get(key)
-    return typeof entry === 'number' ? new PackedGlance(this.#arena.get(entry)) : entry
+    return typeof entry === 'number' ? this.#look(entry) : entry
   }
 
   /** The record as it travels. What is packed is not copied: its memory is kept as long as this is. */
   packed(key: RecordKey, nowMs: number): PackedRecord | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
-    if (typeof entry !== 'number') return new PackedRecord(packRecord(entry), ageMs(nowMs, entry.usedAtMs))
-    const block = this.#arena.get(entry)
-    return new PackedRecord(block.subarray(HEADER_BYTES), ageMs(nowMs, block.readDoubleLE(8)))
+    if (typeof entry !== 'number') return new PackedRecord(packRecord(entry), ageMs(nowMs, entry.usedAtMs), entry.hash)
+    const memory = this.#arena.memory(entry)
+    const start = this.#arena.start(entry)
+    const age = ageMs(nowMs, memory.readDoubleLE(start + 8))
+    const end = start + this.#arena.length(entry)
+    return new PackedRecord(memory, age, hashAt(memory, start), start + HEADER_BYTES, end)
   }
 
   /** A record's hash. */
   hash(key: RecordKey): Hash64 | undefined {
     const entry = this.#entries.get(key)
     if (typeof entry !== 'number') return entry?.hash
-    const block = this.#arena.get(entry)
-    return { high: block.readUInt32LE(0), low: block.readUInt32LE(4) }
+    return hashAt(this.#arena.memory(entry), this.#arena.start(entry))
   }
 
   /** Adds a record, or puts one back. */
@@ -109,13 +112,14 @@ export class RecordTable {
   }
 
   /** Adds a record that is not here, as it came; its hash is that of its summary. */
-  setPacked(key: RecordKey, record: PackedRecord, hash: Hash64, usedAtMs: number): void {
-    const { bytes } = record
-    const slot = this.#arena.allocate(HEADER_BYTES + bytes.length)
-    const block = this.#arena.get(slot)
-    writeHeader(block, hash, usedAtMs, usedAtMs)
-    block.set(bytes, HEADER_BYTES)
+  setPacked(key: RecordKey, record: PackedRecord, hash: Hash64, usedAtMs: number): Glance {
+    const slot = this.#arena.allocate(HEADER_BYTES + record.length)
+    const memory = this.#arena.memory(slot)
+    const start = this.#arena.start(slot)
+    writeHeader(memory, start, hash, usedAtMs, usedAtMs, 0)
+    record.source.copy(memory, start + HEADER_BYTES, record.start, record.end)
     this.#entries.set(key, slot)
+    return new ArrivedGlance(record, memory, start)
   }
 
   delete(key: RecordKey): void {
@@ -154,18 +158,36 @@ export class RecordTable {
   #put(record: ReplicaRecord): number {
     const packer = new RecordPacker(record)
     const slot = this.#arena.allocate(HEADER_BYTES + packer.length)
-    const block = this.#arena.get(slot)
-    writeHeader(block, record.hash, record.usedAtMs, record.announcedAtMs)
-    packer.write(block, HEADER_BYTES)
+    const memory = this.#arena.memory(slot)
+    const start = this.#arena.start(slot)
+    writeHeader(memory, start, record.hash, record.usedAtMs, record.announcedAtMs, record.dueSlot)
+    packer.write(memory, start + HEADER_BYTES)
     return slot
+  }
+
+  #look(slot: number): Glance {
+    const start = this.#arena.start(slot)
+    return new PackedGlance(this.#arena.memory(slot), start, start + this.#arena.length(slot))
   }
 }
 
-function writeHeader(block: Buffer, hash: Hash64, usedAtMs: number, announcedAtMs: number): void {
-  block.writeUInt32LE(hash.high, 0)
-  block.writeUInt32LE(hash.low, 4)
-  block.writeDoubleLE(usedAtMs, 8)
-  block.writeDoubleLE(announcedAtMs, 16)
+function writeHeader(
+  memory: Buffer,
+  start: number,
+  hash: Hash64,
+  usedAtMs: number,
+  announcedAtMs: number,
+  dueSlot: number,
+): void {
+  memory.writeUInt32LE(hash.high, start)
+  memory.writeUInt32LE(hash.low, start + 4)
+  memory.writeDoubleLE(usedAtMs, start + 8)
+  memory.writeDoubleLE(announcedAtMs, start + 16)
+  memory.writeUInt32LE(dueSlot, start + 24)
+}
+
+function hashAt(memory: Buffer, start: number): Hash64 {
+  return { high: memory.readUInt32LE(start), low: memory.readUInt32LE(start + 4) }
 }
 
 function ageMs(nowMs: number, usedAtMs: number): number {
@@ -175,23 +197,51 @@ function ageMs(nowMs: number, usedAtMs: number): number {
 function unpacked(key: RecordKey, block: Buffer): ReplicaRecord {
   const usedAtMs = block.readDoubleLE(8)
   const record = new ReplicaRecord(key, bucketOf(key), usedAtMs)
-  record.join(new PackedRecord(block.subarray(HEADER_BYTES), 0).snapshot(), usedAtMs)
+  record.join(new PackedRecord(block, 0, undefined, HEADER_BYTES).snapshot(), usedAtMs)
   record.announcedAtMs = block.readDoubleLE(16)
+  record.dueSlot = block.readUInt32LE(24)
   return record
 }
 
+/** A record where it lies; only for now. */
 class PackedGlance implements Glance {
-  readonly #block: Buffer
+  readonly #memory: Buffer
+  readonly #start: number
+  readonly #end: number
 
-  constructor(block: Buffer) {
-    this.#block = block
+  constructor(memory: Buffer, start: number, end: number) {
+    this.#memory = memory
+    this.#start = start
+    this.#end = end
   }
 
   get usedAtMs(): number {
-    return this.#block.readDoubleLE(8)
+    return this.#memory.readDoubleLE(this.#start + 8)
+  }
+
+  get dueSlot(): number {
+    return this.#memory.readUInt32LE(this.#start + 24)
+  }
+
+  set dueSlot(slot: number) {
+    this.#memory.writeUInt32LE(slot, this.#start + 24)
   }
 
   value(name: string): Uint8Array | undefined {
-    return packedValue(this.#block.subarray(HEADER_BYTES), name)
+    return packedValue(this.#memory, this.#start + HEADER_BYTES, this.#end, name)
+  }
+}
+
+/** The same of one that has just come in: its values are known from reading it. */
+class ArrivedGlance extends PackedGlance {
+  readonly #record: PackedRecord
+
+  constructor(record: PackedRecord, memory: Buffer, start: number) {
+    super(memory, start, start + HEADER_BYTES + record.length)
+    this.#record = record
+  }
+
+  override value(name: string): Uint8Array | undefined {
+    return this.#record.value(name)
   }
 }

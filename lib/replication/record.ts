@@ -7,9 +7,12 @@ import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.j
 /** Lives a record's context remembers; forgetting the oldest costs a fetch, never safety. */
 export const CONTEXT_MAX = 64
 
+const NO_NAMES: string[] = []
+
 /** An attribute with its part in the record's hash, kept because the next write takes it out again. */
 interface HeldAttribute extends AttributeState {
-  readonly mix: Hash64
+  /** Undefined until somebody asks for the hash: of many writes in between only the last is mixed in. */
+  mix: Hash64 | undefined
 }
 
 /**
@@ -30,12 +33,18 @@ export class ReplicaRecord {
   usedAtMs: number
   /** Local monotonic time of the last use the others have been told of. */
   announcedAtMs: number
+  /** When its idleness is to be looked at again; see DueWheel. */
+  dueSlot = 0
   /** Whether it was asked for since RecordTable last looked, and its place in that table's list. */
   used = true
   place = -1
   /** Names and live values, in bytes. */
   bytes = 0
-  hash: Hash64
+  /** The hash that BucketIndex counts, while it has not looked at what changed since. */
+  counted: Hash64 | undefined
+  #hash: Hash64
+  /** Whether attributes are missing in the hash. */
+  #unmixed = false
   #mix: Hash64 | undefined
   /** The member whose dot was applied last. */
   #lastOrigin: MemberId = ''
@@ -45,7 +54,20 @@ export class ReplicaRecord {
     this.bucket = bucket
     this.usedAtMs = nowMs
     this.announcedAtMs = nowMs
-    this.hash = presenceMix(key)
+    this.#hash = presenceMix(key)
+  }
+
+  /** What copies of the record are compared by. */
+  get hash(): Hash64 {
+    if (this.#unmixed) {
+      for (const [name, attribute] of this.attributes) {
+        if (attribute.mix !== undefined) continue
+        attribute.mix = attributeMix(this.#keyMix, name, attribute.stamp)
+        this.#hash = xor(this.#hash, attribute.mix)
+      }
+      this.#unmixed = false
+    }
+    return this.#hash
   }
 
   /** Whether it has not been used since it was judged. */
@@ -55,14 +77,18 @@ export class ReplicaRecord {
 
   /** Whether every dot of `deps` was applied to this record. */
   satisfies(deps: Context): boolean {
-    return deps.every(([origin, seq]) => (this.context.get(origin) ?? 0) >= seq)
+    for (const [origin, seq] of deps) if ((this.context.get(origin) ?? 0) < seq) return false
+    return true
   }
 
   /** Merges a delta; the names whose value is now another. */
   applyDelta(delta: Delta): string[] {
-    const changed: string[] = []
+    let changed: string[] = NO_NAMES
     for (const [name, value] of delta.writes) {
-      if (this.#set(name, delta.stamp, value)) changed.push(name)
+      if (!this.#set(name, delta.stamp, value)) continue
+      // A literal: a list that grows makes room for seventeen, and most have one.
+      if (changed.length === 0) changed = [name]
+      else changed.push(name)
     }
     this.#extend(delta.stamp.origin, delta.stamp.seq)
     if (delta.limit !== undefined) this.#judge(delta.limit)
@@ -121,21 +147,20 @@ export class ReplicaRecord {
 
   #judge(limit: AccessStamp): void {
     if (compareAccess(limit, this.limit) <= 0) return
-    this.hash = xor(xor(this.hash, limitMix(this.#keyMix, this.limit)), limitMix(this.#keyMix, limit))
+    this.#hash = xor(xor(this.#hash, limitMix(this.#keyMix, this.limit)), limitMix(this.#keyMix, limit))
     this.limit = limit
   }
 
   #set(name: string, stamp: Stamp, value: Uint8Array | undefined): boolean {
     const before = this.attributes.get(name)
     if (before !== undefined && compareStamps(stamp, before.stamp) <= 0) return false
-    const mix = attributeMix(this.#keyMix, name, stamp)
     if (before !== undefined) {
-      this.hash = xor(this.hash, before.mix)
+      if (before.mix !== undefined) this.#hash = xor(this.#hash, before.mix)
       this.bytes -= name.length + (before.value?.length ?? 0)
     }
-    this.hash = xor(this.hash, mix)
+    this.#unmixed = true
     this.bytes += name.length + (value?.length ?? 0)
-    this.attributes.set(name, value === undefined ? { stamp, mix } : { stamp, value, mix })
+    this.attributes.set(name, value === undefined ? { stamp, mix: undefined } : { stamp, value, mix: undefined })
     return before?.value !== undefined || value !== undefined
   }
 
@@ -153,3 +178,16 @@ export class ReplicaRecord {
     }
   }
 }
+
+/** What a write to a record, if there is one, builds on: its context as it is now. */
+export function depsOf(record: ReplicaRecord | undefined): Context {
+  let deps: (readonly [MemberId, number])[] = NO_DEPS
+  if (record === undefined) return deps
+  for (const dot of record.context) {
+    if (deps.length === 0) deps = [dot]
+    else deps.push(dot)
+  }
+  return deps
+}
+
+const NO_DEPS: (readonly [MemberId, number])[] = []

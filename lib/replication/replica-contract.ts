@@ -1,4 +1,5 @@
 import type { MemberId } from '../membership/member.js'
+import type { Glance } from './record-table.js'
 
 /** The identity of one delta: the member's life that made it, and its running number there, from 1. */
 export interface Dot {
@@ -29,7 +30,7 @@ export interface RecordChange {
   /** Names whose value is now another (live attributes only, for `created`). */
   readonly names: readonly string[]
   /** With some that are `created`: the record, so that the store need not be asked. Only to be looked at, at once. */
-  readonly record?: { readonly usedAtMs: number; value(name: string): Uint8Array | undefined }
+  readonly record?: Glance
   /** With `removed`. */
   readonly reason?: RemovalReason
   /** With `removed`: the attributes as they last were. */
@@ -41,6 +42,8 @@ export interface IssuedDelta {
   readonly key: RecordKey
   readonly dot: Dot
   readonly stamp: Stamp
+  /** Bytes of the delta, as every other member gets it. */
+  readonly bytes: number
 }
 
 /** The reserved attribute (varint seconds as text) that says after how much idleness a record expires; absent: never. */
@@ -64,12 +67,17 @@ export interface RecordStore {
   create(writes: AttributeWrites, send?: WriteOptions): IssuedDelta
   /** Undefined when the record is not here. Counts as a use. */
   write(key: RecordKey, writes: AttributeWrites, send?: WriteOptions): IssuedDelta | undefined
-  /** Removes for good: no concurrent or later write brings it back. */
-  invalidate(key: RecordKey, send?: WriteOptions): IssuedDelta | undefined
+  /**
+   * Removes for good: no concurrent or later write brings it back. `last`: attributes that `RecordChange.before` shows
+   * too, wherever this very delta arrives (elsewhere the removal comes without them).
+   */
+  invalidate(key: RecordKey, send?: WriteOptions, last?: AttributeWrites): IssuedDelta | undefined
   /** A use without a write; announced in batches. */
   touch(key: RecordKey): void
   /** Whether a delta is part of this copy. */
   seen(origin: MemberId, seq: number): boolean
+  /** Whether a life is another member now, so that what it wrote will come. */
+  present(origin: MemberId): boolean
   /** Calls `done` once: `true` as soon as a delta is part of this copy, `false` when it is not after `timeoutMs`. */
   catchUp(dot: Dot, timeoutMs: number, done: (here: boolean) => void): void
 }

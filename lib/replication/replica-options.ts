@@ -52,6 +52,14 @@ export interface ReplicaOptions {
   readonly unpackedRecordsMax: number
   /** Absent members are remembered this long. Default 3,600,000; in a cluster, what `membership` says. */
   readonly forgetMemberAfterMs: number
+  /**
+   * Each start of a process is a new origin of writes, and what was seen of it is remembered as long as one of its
+   * records is held, and for so long after it has left or been replaced. Who was cut off for longer may lose what only
+   * lives that started meanwhile had created. Default 86,400,000 (a day).
+   */
+  readonly retireOriginAfterMs: number
+  /** Origins remembered; beyond, those of which no record is held give way at once, the oldest first. Default 4,096. */
+  readonly originsMax: number
   /** A use is announced when the last one announced is older than 5 % of the interval, and than this. Default 1,000. */
   readonly granularityMinMs: number
   /** Older than this, it is announced in any case; not below `granularityMinMs`. Default 60,000. */
@@ -89,6 +97,8 @@ const RULES: RulesOf<ReplicaOptions> = {
   expirySlackMs: wholeNumber(1_000, 0, DAY_MS),
   expiryTurnMs: wholeNumber(2_000, 0, DAY_MS),
   forgetMemberAfterMs: wholeNumber(3_600_000, 1_000, WEEK_MS),
+  retireOriginAfterMs: wholeNumber(DAY_MS, 1_000, 4 * WEEK_MS),
+  originsMax: wholeNumber(4_096, 4, 32_768),
   granularityMinMs: wholeNumber(1_000, 0, DAY_MS),
   granularityMaxMs: wholeNumber(60_000, 0, DAY_MS),
   rules: rulesOf(ALL_RULES),

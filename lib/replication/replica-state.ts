@@ -1,15 +1,17 @@
-import type { SendReceipt } from '../channel/topic.js'
+import type { AckMode, SendReceipt } from '../channel/topic.js'
 import type { MemberId } from '../membership/member.js'
+import type { FrameRoom } from '../wire/frame-space.js'
 import { BucketIndex, bucketOf } from './bucket-index.js'
 import { BucketedMap } from './bucketed-map.js'
 import { DeltaRing } from './delta-ring.js'
 import { HybridClock } from './hybrid-clock.js'
 import type { ReplicationMessage } from './messages.js'
 import { type Hash64, xor } from './mix.js'
-import type { PackedRecord, RecordSummary } from './packed-record.js'
+import type { PackedRecord } from './packed-record.js'
 import { ReplicaRecord } from './record.js'
+import type { RecordSummary } from './record-summary.js'
 import { type Glance, RecordTable } from './record-table.js'
-import type { Dot, RecordChange, RecordKey, RemovalReason } from './replica-contract.js'
+import type { AttributeWrites, Dot, RecordChange, RecordKey, RemovalReason } from './replica-contract.js'
 import type { ReplicaOptions } from './replica-options.js'
 import { SeenSet } from './seen-set.js'
 import { creationDot } from './stamp.js'
@@ -35,6 +37,8 @@ export interface ReplicaEnvironment {
     options?: MessageSendOptions,
     settled?: (receipt: SendReceipt) => void,
   ): void
+  /** Memory to write a delta of so many bytes into, for the way it will be sent. Default: its own. */
+  room?(bytes: number, ack: AckMode): FrameRoom
   /** Milliseconds that never step back. */
   monotonic(): number
   /** Milliseconds since the epoch on the clock the group agrees on. */
@@ -70,7 +74,10 @@ export interface ReplicaCounters {
   reconcilesAbandoned: number
   /** Records removed because another member had seen their creation and did not hold them. */
   removedByAbsence: number
-  /** Times another member had seen the same and held other records: a bug of ours, repaired by a comparison. */
+  /**
+   * Times another member had seen the same and held other records, repaired by a comparison: a bug of ours, or somebody
+   * was cut off for longer than `retireOriginAfterMs`.
+   */
   divergences: number
   /** Expiries this member issued. */
   expired: number
@@ -94,6 +101,14 @@ export interface ReplicaCounters {
   startedAlone: number
   /** Times a queue to a member had overflowed, and what it missed was sent. */
   refills: number
+  /** Origins of writes this member closed because their lives were over. */
+  originsClosed: number
+  /** Those of them that were closed early because of `originsMax`. */
+  originsOverflowed: number
+  /** Origins closed here because another member had closed them. */
+  originsClosedAsOthers: number
+  /** Times this member went on under a new origin because its own was closed: its clock was behind, or it was long away. */
+  originsRenewed: number
 }
 
 const EXPIRED: Hash64 = { high: 0x5bd1e995, low: 0x1f123bb5 }
@@ -113,7 +128,7 @@ export class ReplicaState {
   /** All records, the expired ones included. */
   readonly records: RecordTable
   /** The records that have not expired. */
-  readonly buckets: BucketIndex = new BucketIndex()
+  readonly buckets: BucketIndex = new BucketIndex(key => this.records.has(key) && !this.expired.has(key))
   readonly seen: SeenSet = new SeenSet()
   /** Invalidated records, and the delta that did it. */
   readonly tombstones: BucketedMap<Tombstone> = new BucketedMap()
@@ -147,8 +162,15 @@ export class ReplicaState {
     stalls: 0,
     startedAlone: 0,
     refills: 0,
+    originsClosed: 0,
+    originsOverflowed: 0,
+    originsClosedAsOthers: 0,
+    originsRenewed: 0,
   }
   ready = false
+  /** The origin of this member's writes, and the number of the last. */
+  origin: MemberId
+  issued = 0
   /** How many early tombstones have given way: who copies them by an older seen-set would miss the removals. */
   closures = 0
   /** Something was left out for want of room: only a state comparison brings it. */
@@ -157,10 +179,13 @@ export class ReplicaState {
   stalledMs = 0
   /** Told of every record that is new here, before it is filled. */
   inserted: (key: RecordKey) => void = () => {}
+  /** How many of the records each origin has created. */
+  readonly #created = new Map<MemberId, number>()
   readonly #emit: (change: RecordChange) => void
 
   constructor(env: ReplicaEnvironment, options: ReplicaOptions, emit: (change: RecordChange) => void) {
     this.env = env
+    this.origin = env.id
     this.options = options
     this.ring = new DeltaRing(options.ringBytes)
     this.records = new RecordTable(options.unpackedRecordsMax)
@@ -199,33 +224,49 @@ export class ReplicaState {
     return this.expired.has(key) ? undefined : this.records.glance(key)
   }
 
+  /** Whether a record is here that this origin has created, an expired one included. */
+  holdsOf(origin: MemberId): boolean {
+    return this.#created.has(origin)
+  }
+
   /** An empty record; `change` makes it known once it has been filled. */
   insert(key: RecordKey, usedAtMs: number): ReplicaRecord {
     const record = new ReplicaRecord(key, bucketOf(key), usedAtMs)
     this.records.set(key, record)
+    this.#count(creationDot(key).origin, 1)
     this.inserted(key)
     return record
   }
 
   /** Adds a record that is not here, as it came; `mark` notes as seen what it contains. */
   insertPacked(record: PackedRecord, summary: RecordSummary, mark: () => void): void {
-    const { key, hash, names } = summary
-    const usedAtMs = this.now() - record.ageMs
-    this.records.setPacked(key, record, hash, usedAtMs)
+    const { key, hash, names, origin } = summary
+    const glance = this.records.setPacked(key, record, hash, this.now() - record.ageMs)
+    this.#count(origin, 1)
     this.inserted(key)
     mark()
     this.buckets.add(bucketOf(key), key, hash)
-    this.emit({ kind: 'created', key, cause: 'remote', names, record: { usedAtMs, value: name => record.value(name) } })
+    this.emit({ kind: 'created', key, cause: 'remote', names, record: glance })
   }
 
-  /** Runs a change of a record and tells the listeners afterwards, when everything is in place. */
-  change(record: ReplicaRecord, cause: 'local' | 'remote', created: boolean, run: () => string[]): Shown {
-    const { key, bucket, hash } = record
-    const wasShown = !created && !this.expired.has(key)
-    const names = run()
+  /** A record is about to change; what `changed` is to be given afterwards. */
+  changing(record: ReplicaRecord, created: boolean): boolean {
+    const wasShown = !created && !this.expired.has(record.key)
+    if (wasShown) this.buckets.changing(record)
+    return wasShown
+  }
+
+  /** A record has changed: tells the listeners, now that everything is in place. */
+  changed(
+    record: ReplicaRecord,
+    cause: 'local' | 'remote',
+    created: boolean,
+    wasShown: boolean,
+    names: string[],
+  ): Shown {
+    const { key, bucket } = record
     const isShown = !record.isExpired
     if (wasShown && isShown) {
-      this.buckets.replace(bucket, hash, record.hash)
       if (names.length > 0) this.emit({ kind: 'changed', key, cause, names })
       return 'still'
     }
@@ -238,19 +279,25 @@ export class ReplicaState {
     this.expired.set(key, true)
     this.#keepBound()
     if (!wasShown) return 'not'
-    this.buckets.remove(bucket, key, hash)
+    this.buckets.remove(bucket, key, record.hash)
     this.emit({ kind: 'removed', key, cause, names: [], reason: 'expired', before: record.live() })
     return 'not'
   }
 
-  /** Takes a record out, if it is here; the listeners are told at once, unless it had expired. */
-  remove(key: RecordKey, reason: RemovalReason, cause: 'local' | 'remote'): void {
+  /**
+   * Takes a record out, if it is here; the listeners are told at once, unless it had expired. `last`: what they are told
+   * of it beyond what it had.
+   */
+  remove(key: RecordKey, reason: RemovalReason, cause: 'local' | 'remote', last?: AttributeWrites): void {
     const record = this.records.peek(key)
     if (record === undefined) return
     this.records.delete(key)
+    this.#count(creationDot(key).origin, -1)
     if (this.expired.delete(key)) return
     this.buckets.remove(record.bucket, key, record.hash)
-    this.emit({ kind: 'removed', key, cause, names: [], reason, before: record.live() })
+    const before = record.live()
+    for (const [name, value] of last ?? []) if (value !== undefined) before.set(name, value)
+    this.emit({ kind: 'removed', key, cause, names: [], reason, before })
   }
 
   /**
@@ -285,9 +332,17 @@ export class ReplicaState {
         continue
       }
       const oldest = expired.oldest()!
+      const created = creationDot(oldest)
+      this.seen.add(created.origin, created.seq)
       counters.expiriesOverflowed++
       this.remove(oldest, 'expired', 'local')
     }
+  }
+
+  #count(origin: MemberId, more: number): void {
+    const count = (this.#created.get(origin) ?? 0) + more
+    if (count === 0) this.#created.delete(origin)
+    else this.#created.set(origin, count)
   }
 
   emit(change: RecordChange): void {

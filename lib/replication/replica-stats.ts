@@ -22,6 +22,10 @@ export interface ReplicaStats extends ReplicaCounters {
   readonly touchesPending: number
   /** Whether a state comparison is running. */
   readonly reconciling: boolean
+  /** How often a reader waited for a delta that its client had seen elsewhere; see `SessionManager.whenCaughtUp`. */
+  readonly catchUpWaits: number
+  /** How often in vain: it did not come in time, nobody else was there, or too many were waiting. */
+  readonly catchUpTimeouts: number
   /** Milliseconds that requests were held back after stalls, all together. */
   readonly fencedMs: number
   /** How often such a wait ended at `stallFenceTimeoutMs`, before this copy had caught up. */

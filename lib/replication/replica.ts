@@ -6,14 +6,17 @@ import { canonicalRecord } from './canonical.js'
 import { type CatchUp, catchUpOf } from './catch-up.js'
 import { type Delta, type DeltaKind, NO_WRITES } from './delta.js'
 import { DeltaApplier } from './delta-applier.js'
-import { encodeDelta } from './delta-codec.js'
+import { encodeDelta, ownRoom } from './delta-codec.js'
 import { Donor } from './donor.js'
 import { Expiry } from './expiry.js'
+import { HandOver } from './hand-over.js'
 import { Joining } from './joining.js'
-import type { KnownMember, ReplicationMessage } from './messages.js'
+import type { Known, ReplicationMessage } from './messages.js'
 import type { Hash64 } from './mix.js'
+import { OriginRetirement } from './origin-retirement.js'
 import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
+import { depsOf } from './record.js'
 import { checkLimits } from './record-limits.js'
 import {
   type AttributeWrites,
@@ -51,6 +54,8 @@ export interface ReplicaListener {
  * environment, so the same code runs on a simulated network.
  */
 export class Replica implements RecordStore {
+  /** To be asked before this member leaves. */
+  readonly handOver: HandOver
   readonly #state: ReplicaState
   readonly #peers: Peers
   readonly #applier: DeltaApplier
@@ -64,7 +69,7 @@ export class Replica implements RecordStore {
   readonly #fence: StallFence
   readonly #catchUp: CatchUp
   readonly #joining: Joining
-  #seq = 0
+  readonly #retirement: OriginRetirement
 
   /** @throws {InvalidOptionError} */
   constructor(env: ReplicaEnvironment, options: ReplicaOptionsInput = {}, listener: ReplicaListener = {}) {
@@ -73,21 +78,23 @@ export class Replica implements RecordStore {
     this.#state = state
     this.#peers = new Peers({ id: env.id, name: env.name ?? env.id })
     this.#applier = new DeltaApplier(state, key => this.#object(key))
-    this.#entropy = new AntiEntropy(state, this.#peers, from => this.#reconcile.start(from))
+    this.#retirement = new OriginRetirement(state, this.#peers, () => env.send('all', this.#entropy.digestMessage()))
+    this.#entropy = new AntiEntropy(state, this.#peers, this.#retirement, from => this.#reconcile.start(from))
     this.#reconcile = new Reconcile(
       state,
       this.#applier,
-      header => this.#inherit(header.members),
+      header => this.#inherit(header),
       claimed => this.#joining.transferred(claimed),
     )
     state.inserted = key => this.#reconcile.inserted(key)
-    this.#donor = new Donor(state, this.#peers, () => this.#entropy.digest())
+    this.#donor = new Donor(state, () => this.#entropy.known())
     this.#touches = new Touches(state, (key, access, ageMs) => this.#applier.use(key, access, ageMs))
     this.#expiry = new Expiry(state, this.#peers, this.#touches, (key, limit) => this.#issueExpiry(key, limit))
     this.#collector = new TombstoneCollector(state, this.#peers)
     this.#catchUp = catchUpOf(state, this.#peers)
     this.#fence = fenceOf(state, this.#peers, () => this.#listener.freshened?.())
     this.#joining = new Joining(state, this.#peers, this.#reconcile, () => this.#becomeReady())
+    this.handOver = new HandOver(state, this.#peers, this.#entropy, this.#touches)
   }
 
   get id(): MemberId {
@@ -146,7 +153,8 @@ export class Replica implements RecordStore {
   create(writes: AttributeWrites, send?: WriteOptions): IssuedDelta {
     checkLimits(writes, undefined)
     this.#state.records.pack()
-    return this.#issue('create', recordKey({ origin: this.id, seq: this.#seq + 1 }), writes, send)
+    const { origin, issued } = this.#state
+    return this.#issue('create', recordKey({ origin, seq: issued + 1 }), writes, send)
   }
 
   /** @throws {MessageTooLargeError} */
@@ -157,8 +165,8 @@ export class Replica implements RecordStore {
     return this.#issue('write', key, writes, send)
   }
 
-  invalidate(key: RecordKey, send?: WriteOptions): IssuedDelta | undefined {
-    return this.has(key) ? this.#issue('invalidate', key, NO_WRITES, send) : undefined
+  invalidate(key: RecordKey, send?: WriteOptions, last: AttributeWrites = NO_WRITES): IssuedDelta | undefined {
+    return this.has(key) ? this.#issue('invalidate', key, last, send) : undefined
   }
 
   touch(key: RecordKey): void {
@@ -177,6 +185,11 @@ export class Replica implements RecordStore {
   /** Whether a delta is part of this copy. */
   seen(origin: MemberId, seq: number): boolean {
     return this.#state.seen.has(origin, seq)
+  }
+
+  /** Whether a life is another member now. */
+  present(origin: MemberId): boolean {
+    return this.#peers.get(origin)?.present === true
   }
 
   /**
@@ -220,7 +233,7 @@ export class Replica implements RecordStore {
         break
       case 'digest':
         if (peer === undefined || !peer.present) return 'deferred'
-        this.#inherit(message.members)
+        this.#inherit(message)
         this.#entropy.received(message, peer)
         this.#fence.answered(from, message)
         this.#expiry.heard()
@@ -252,7 +265,7 @@ export class Replica implements RecordStore {
   }
 
   memberAdded(member: Member): void {
-    this.#peers.added(member)
+    this.#peers.added(member, this.#state.now())
     this.#state.env.send([member.id], this.#entropy.digestMessage())
     this.#fence.memberAdded(member.id)
   }
@@ -296,6 +309,7 @@ export class Replica implements RecordStore {
     this.#noticeStall()
     this.#fence.tick()
     this.#catchUp.tick()
+    this.handOver.tick()
     const now = this.#state.now()
     this.#peers.forget(now, this.#state.options.forgetMemberAfterMs)
     this.#entropy.tick()
@@ -304,6 +318,7 @@ export class Replica implements RecordStore {
     this.#touches.tick()
     this.#expiry.tick()
     if (!this.#donor.donating) this.#collector.tick()
+    if (!this.#fence.up) this.#retirement.tick()
     this.#state.records.pack()
   }
 
@@ -345,6 +360,8 @@ export class Replica implements RecordStore {
       checking: this.#expiry.rounds,
       touchesPending: this.#touches.pending,
       reconciling: this.#reconcile.running,
+      catchUpWaits: this.#catchUp.waits,
+      catchUpTimeouts: this.#catchUp.timeouts,
       fencedMs: this.#fence.fencedMs,
       fenceTimeouts: this.#fence.timeouts,
     }
@@ -357,19 +374,19 @@ export class Replica implements RecordStore {
     options: WriteOptions = {},
     limit?: AccessStamp,
   ): IssuedDelta {
-    const { env, clock, records } = this.#state
-    const seq = ++this.#seq
+    const { env, clock, records, origin } = this.#state
+    const seq = ++this.#state.issued
     // Objects literal by literal: copies by `...` took a tenth of a write's time.
     const { wallMs, counter } = clock.tick(env.clusterTime())
-    const stamp: Stamp = { wallMs, counter, origin: env.id, seq }
-    const deps = [...(records.get(key)?.context ?? [])]
+    const stamp: Stamp = { wallMs, counter, origin, seq }
+    const deps = depsOf(records.get(key))
     const delta: Delta =
       limit === undefined ? { kind, key, stamp, deps, writes } : { kind, key, stamp, deps, writes, limit }
-    const encoded = encodeDelta(delta)
-    this.#applier.apply(delta, 'local', encoded)
     const { ack, copies, timeoutMs, settled } = options
+    const encoded = encodeDelta(delta, length => env.room?.(length, ack ?? 'none') ?? ownRoom(length))
+    this.#applier.apply(delta, 'local', encoded)
     env.send('all', { kind: 'delta', delta, encoded }, { ack, copies, timeoutMs, key }, settled)
-    return { key, dot: { origin: env.id, seq }, stamp }
+    return { key, dot: { origin, seq }, stamp, bytes: encoded.length }
   }
 
   #issueExpiry(key: RecordKey, limit: AccessStamp): void {
@@ -398,9 +415,11 @@ export class Replica implements RecordStore {
     return merged || !this.#state.options.rules.ackAfterMerge ? 'applied' : 'deferred'
   }
 
-  #inherit(members: readonly KnownMember[]): void {
+  /** Takes over what another member knows beside the records. */
+  #inherit(known: Known): void {
+    this.#retirement.inherit(known)
     const { rules, forgetMemberAfterMs } = this.#state.options
-    if (rules.inheritAbsent) this.#peers.inherit(members, this.#state.now(), forgetMemberAfterMs)
+    if (rules.inheritAbsent) this.#peers.inherit(known.members, this.#state.now(), forgetMemberAfterMs)
   }
 
   #changed(change: RecordChange): void {

@@ -3,6 +3,7 @@ import type { SendReceipt } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import { encodeText } from './attribute-text.js'
+import type { HandOverReport } from './hand-over.js'
 import { KeyIndex } from './key-index.js'
 import type { AttributeWrites, RecordChange, RecordKey, WriteOptions } from './replica-contract.js'
 import type { ReplicaOptionsInput } from './replica-options.js'
@@ -133,6 +134,11 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     const records = [...this.#index.find(key)]
     for (const record of records) this.#scope.replica.invalidate(record)
     return records.length > 0
+  }
+
+  /** See `Cluster.drain`, which calls it. */
+  handOver(timeoutMs: number, signal?: AbortSignal): Promise<HandOverReport> {
+    return this.#scope.handOver(timeoutMs, signal)
   }
 
   /** A copy of the figures as they are now; counters are this member's alone, since the map was opened. */

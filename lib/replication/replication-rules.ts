@@ -27,6 +27,10 @@ export interface ReplicationRules {
   readonly absorbingInvalidate: boolean
   /** A delta is acknowledged as applied only when it is merged and marked. */
   readonly ackAfterMerge: boolean
+  /** An origin is closed only when none of its records is held. */
+  readonly closeUnheldOnly: boolean
+  /** What another member has closed is closed here, too. */
+  readonly closeAsOthers: boolean
 }
 
 /** Every rule kept, as it must be outside of tests. */
@@ -43,4 +47,6 @@ export const ALL_RULES: ReplicationRules = {
   renewAsDelta: true,
   absorbingInvalidate: true,
   ackAfterMerge: true,
+  closeUnheldOnly: true,
+  closeAsOthers: true,
 }

@@ -2,8 +2,11 @@ import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptio
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { Clock, Random, Timer } from '../runtime/runtime.js'
+import { APART_BYTES, messageRoom } from '../wire/hot-frames.js'
 import { decodeMessage, encodeMessage } from './codec.js'
+import { ownRoom } from './delta-codec.js'
 import { Defragmenter, fragments, isPart } from './fragments.js'
+import type { HandOverReport } from './hand-over.js'
 import type { ReplicationMessage } from './messages.js'
 import { Replica } from './replica.js'
 import type { RecordChange } from './replica-contract.js'
@@ -22,6 +25,8 @@ export interface ScopeEnvironment {
 /** Where an error came from: this library, or a listener of the application. */
 export type ScopeErrorSource = 'internal' | 'listener'
 
+/** Numbers on the wire. */
+const ACKS = { none: 0, received: 1, applied: 2 } as const
 /** Warnings of one scope; what comes after is only counted. */
 const WARNINGS_MAX = 10
 
@@ -73,14 +78,18 @@ export class ReplicaScope implements Freshness {
     this.#tickMs = resolveReplicaOptions(options).tickMs
     let replica: Replica | undefined
     const topic = env.openTopic({
-      receive: (payload, from) =>
-        this.#guarded<DeliveryOutcome>('rejected', () => {
+      receive: (payload, from) => {
+        try {
           const bytes = this.#whole(payload, from.id)
           if (typeof bytes === 'string') return bytes
           const message = this.#decode(bytes)
           if (message === undefined) return 'rejected'
           return replica?.receive(message, from.id, bytes) ?? 'deferred'
-        }),
+        } catch (error) {
+          this.#bugFound(error)
+          return 'rejected'
+        }
+      },
       memberAdded: member => this.#guarded(undefined, () => replica?.memberAdded(member)),
       memberDisappeared: (member, reason) =>
         this.#guarded(undefined, () => {
@@ -101,6 +110,8 @@ export class ReplicaScope implements Freshness {
         id: topic.local.id,
         name: topic.local.name,
         send: (to, message, sendOptions, settled) => this.#send(to, message, sendOptions, settled),
+        // What is large is not copied on its way out.
+        room: (length, ack) => (length < APART_BYTES ? messageRoom(topic.name, ACKS[ack], length) : ownRoom(length)),
         monotonic: () => env.clock.monotonic(),
         clusterTime: () => topic.clusterTime(),
         random: env.random,
@@ -148,6 +159,18 @@ export class ReplicaScope implements Freshness {
       internalErrors: this.#internalErrors,
       listenerErrors: this.#listenerErrors,
     }
+  }
+
+  /**
+   * Before leaving: fulfilled, never rejected, when the others have what is here, the time is up (milliseconds), the
+   * signal is aborted, or nobody else is there; then at once.
+   */
+  handOver(timeoutMs: number, signal?: AbortSignal): Promise<HandOverReport> {
+    return new Promise(resolve => {
+      const isOver = this.#closed || signal?.aborted === true
+      const end = this.replica.handOver.start(isOver ? 0 : timeoutMs, resolve)
+      signal?.addEventListener('abort', end, { once: true })
+    })
   }
 
   /** Stops taking part; the local copy stays readable. */
@@ -212,10 +235,14 @@ export class ReplicaScope implements Freshness {
     try {
       return run()
     } catch (error) {
-      this.#internalErrors++
-      this.#failed(error, 'internal')
+      this.#bugFound(error)
       return otherwise
     }
+  }
+
+  #bugFound(error: unknown): void {
+    this.#internalErrors++
+    this.#failed(error, 'internal')
   }
 
   #failed(error: unknown, source: ScopeErrorSource): void {

@@ -1,4 +1,4 @@
-import type { MemberId } from '../membership/member.js'
+import { firstIdAt, type MemberId, startedAtMs } from '../membership/member.js'
 import { hashText, mixNumber } from './mix.js'
 import { RangeList } from './range-list.js'
 
@@ -13,7 +13,13 @@ export interface DigestEntry {
 }
 
 /** A seen-set as data: sorted by origin, ranges ascending, apart, and above base + 1. */
-export type Digest = readonly DigestEntry[]
+export interface Digest extends ReadonlyArray<DigestEntry> {
+  /**
+   * Lives that started before this (milliseconds since the epoch, as their ids say) and have no entry are closed: all
+   * they ever wrote counts as seen. Absent: none is.
+   */
+  readonly closedBeforeMs?: number
+}
 
 /** Dots one side lacks. */
 export interface MissingDots {
@@ -36,11 +42,17 @@ interface Origin {
  * Which deltas this member has, node-wide (the idea of DottedDB's server-wide clocks). It is never ahead of the data,
  * nor behind: what there is no room to mark is not merged either, or equal sets would stand over different records.
  * Nothing once marked is ever unmarked, for "seen but absent means removed" rests on it.
+ *
+ * A closed origin needs no entry: one mark stands for all that started before it. The marks of two members join like
+ * the rest: closed by one is closed.
  */
 export class SeenSet {
   #origins = new Map<MemberId, Origin>()
   #digest: Digest | undefined
   #bases: Digest | undefined
+  #closedBeforeMs = 0
+  /** The first id that is not below the mark. */
+  #firstOpenId: MemberId = ''
 
   static from(digest: Digest): SeenSet {
     const set = new SeenSet()
@@ -50,10 +62,66 @@ export class SeenSet {
 
   has(origin: MemberId, seq: number): boolean {
     const entry = this.#origins.get(origin)
-    if (entry === undefined) return false
+    if (entry === undefined) return origin < this.#firstOpenId
     if (seq <= entry.base) return true
     const range = entry.ranges.from(seq)
     return range !== undefined && range[0] <= seq
+  }
+
+  /** How many origins have an entry. */
+  get size(): number {
+    return this.#origins.size
+  }
+
+  /** Lives that started before this and have no entry are closed; 0: none. */
+  get closedBeforeMs(): number {
+    return this.#closedBeforeMs
+  }
+
+  /** Whether all that an origin ever wrote counts as seen. */
+  isClosed(origin: MemberId): boolean {
+    return origin < this.#firstOpenId && !this.#origins.has(origin)
+  }
+
+  /** Gives an origin an entry, so that the mark can pass it; whether it has one now: what is closed stays closed. */
+  open(origin: MemberId): boolean {
+    if (this.#origins.has(origin)) return true
+    if (origin < this.#firstOpenId) return false
+    this.#origins.set(origin, { base: 0, ranges: new RangeList() })
+    return true
+  }
+
+  /** Closes origins, and all without an entry that started no later than the last of them. */
+  close(origins: readonly MemberId[]): void {
+    if (origins.length === 0) return
+    this.#raise(Math.max(...origins.map(origin => startedAtMs(origin) + 1)))
+    for (const origin of origins) this.#origins.delete(origin)
+  }
+
+  /** The origins that have an entry here and are closed in another set. */
+  closedBy(digest: Digest): MemberId[] {
+    const { closedBeforeMs = 0 } = digest
+    if (closedBeforeMs === 0) return []
+    const open = new Set(digest.map(({ origin }) => origin))
+    const firstOpenId = firstIdAt(closedBeforeMs)
+    return [...this.#origins.keys()].filter(origin => origin < firstOpenId && !open.has(origin))
+  }
+
+  /** Closes what another set has closed, and adds nothing else of it. */
+  closeAs(digest: Digest): void {
+    const { closedBeforeMs = 0 } = digest
+    if (closedBeforeMs === 0) return
+    for (const origin of this.closedBy(digest)) this.#origins.delete(origin)
+    const firstOpenId = firstIdAt(closedBeforeMs)
+    for (const { origin } of digest) if (origin < firstOpenId) this.open(origin)
+    this.#raise(closedBeforeMs)
+  }
+
+  #raise(closedBeforeMs: number): void {
+    this.#closedBeforeMs = Math.max(this.#closedBeforeMs, closedBeforeMs)
+    this.#firstOpenId = firstIdAt(this.#closedBeforeMs)
+    this.#digest = undefined
+    this.#bases = undefined
   }
 
   /** Whether a dot can be marked with at most `limit` ranges of its origin. */
@@ -78,6 +146,7 @@ export class SeenSet {
   addRange(origin: MemberId, from: number, to: number): boolean {
     let entry = this.#origins.get(origin)
     if (entry === undefined) {
+      if (origin < this.#firstOpenId) return true
       entry = { base: 0, ranges: new RangeList() }
       this.#origins.set(origin, entry)
     }
@@ -99,12 +168,21 @@ export class SeenSet {
     return true
   }
 
-  /** Adds all of another set, as far as there is room. Only for what the data already contain. */
-  claim(digest: Digest): void {
+  /** Adds all of another set; `false`: not all had room. Only for what the data already contain. */
+  claim(digest: Digest): boolean {
+    this.closeAs(digest)
+    let isWhole = true
     for (const { origin, base, ranges } of digest) {
       if (base > 0) this.addRange(origin, 1, base)
-      for (const [from, to] of ranges) this.addRange(origin, from, to)
+      for (const [from, to] of ranges) if (!this.addRange(origin, from, to)) isWhole = false
     }
+    return isWhole
+  }
+
+  /** What is known of one origin, as digests tell it. */
+  entry(origin: MemberId): DigestEntry | undefined {
+    const entry = this.#origins.get(origin)
+    return entry && { origin, base: entry.base, ranges: rangesOf(entry) }
   }
 
   /** The canonical form; the same array until the set changes. Without ranges it hides what lies behind holes. */
@@ -115,11 +193,15 @@ export class SeenSet {
 
   #canonical(withRanges: boolean): Digest {
     const entries: DigestEntry[] = []
-    for (const [origin, { base, ranges }] of this.#origins) {
-      const shown = withRanges ? Array.from(ranges, ([from, to]): Range => [from, to]) : []
-      if (base > 0 || shown.length > 0) entries.push({ origin, base, ranges: shown })
+    for (const [origin, entry] of this.#origins) {
+      const { base } = entry
+      const ranges = withRanges ? rangesOf(entry) : []
+      // Below the mark even an empty one says something: that it is not closed.
+      if (base > 0 || ranges.length > 0 || origin < this.#firstOpenId) entries.push({ origin, base, ranges })
     }
-    return entries.sort((a, b) => (a.origin < b.origin ? -1 : 1))
+    entries.sort((a, b) => (a.origin < b.origin ? -1 : 1))
+    const { closedBeforeMs } = this
+    return closedBeforeMs === 0 ? entries : Object.assign(entries, { closedBeforeMs })
   }
 
   /** Whether every dot of `digest` is here. */
@@ -145,6 +227,7 @@ export class SeenSet {
 
   #subtract(origin: MemberId, from: number, to: number, gaps: Range[]): void {
     const entry = this.#origins.get(origin)
+    if (entry === undefined && origin < this.#firstOpenId) return
     let next = Math.max(from, (entry?.base ?? 0) + 1)
     for (const [low, high] of entry?.ranges.startingAt(next) ?? []) {
       if (next > to || low > to) break
@@ -159,6 +242,10 @@ export class SeenSet {
 export function digestHash(digest: Digest): string {
   let high = 0x9e3779b9
   let low = 0x85ebca6b
+  if (digest.closedBeforeMs !== undefined) {
+    high = mixNumber(high, digest.closedBeforeMs)
+    low = mixNumber(low, digest.closedBeforeMs)
+  }
   for (const { origin, base, ranges } of digest) {
     high = mixNumber(hashText(origin, high), base)
     low = mixNumber(hashText(origin, low), base)
@@ -168,6 +255,17 @@ export function digestHash(digest: Digest): string {
     }
   }
   return hex(high) + hex(low)
+}
+
+/** Whether two sets know the same of an origin; without an entry they know nothing. */
+export function sameEntry(a: DigestEntry | undefined, b: DigestEntry | undefined): boolean {
+  const [left, right] = [a?.ranges ?? [], b?.ranges ?? []]
+  if ((a?.base ?? 0) !== (b?.base ?? 0) || left.length !== right.length) return false
+  return left.every(([from, to], index) => from === right[index]![0] && to === right[index]![1])
+}
+
+function rangesOf({ ranges }: Origin): Range[] {
+  return Array.from(ranges, ([from, to]): Range => [from, to])
 }
 
 function hex(value: number): string {

@@ -1,3 +1,4 @@
+import { allAgree } from './agreement.js'
 import type { BucketedMap } from './bucketed-map.js'
 import type { Peers } from './peers.js'
 import type { RecordKey } from './replica-contract.js'
@@ -35,25 +36,12 @@ export class TombstoneCollector {
         counters.tombstonesCollected++
       }
     }
-    if (expired.size === 0 || !this.#allAgree()) return
+    if (expired.size === 0 || !allAgree(this.#state, this.#peers)) return
     for (const key of this.#expired.next()) {
       if (!this.#isSettled(key)) continue
       this.#state.remove(key, 'expired', 'local')
       counters.tombstonesCollected++
     }
-  }
-
-  /** Whether nobody is absent and all that the others had seen has been seen here. */
-  #allAgree(): boolean {
-    const { rules } = this.#state.options
-    for (const peer of this.#peers.all()) {
-      if (peer.gone) continue
-      if (!peer.present || peer.digest === undefined) return false
-      // It may know of somebody who is away and whom we have never met.
-      if (rules.inheritAbsent && peer.membersHash !== this.#peers.hash) return false
-      if (rules.expiredTombstoneNeedsAgreement && !this.#state.seen.covers(peer.digest)) return false
-    }
-    return true
   }
 
   #isForgettable(key: RecordKey): boolean {

@@ -60,6 +60,11 @@ export class Touches {
     const now = this.#state.now()
     if (now - this.#flushedAtMs < this.#state.options.touchFlushMs) return
     this.#flushedAtMs = now
+    this.flush()
+  }
+
+  /** Announces at once what is to be announced. */
+  flush(): void {
     if (this.#dirty.size === 0) return
     const keys = [...this.#dirty]
     this.#dirty.clear()

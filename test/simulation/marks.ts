@@ -25,6 +25,10 @@ const COUNTED: { readonly [name in keyof ReplicaStats]?: string } = {
   stalls: 'stall of the process noticed',
   startedAlone: 'started alone',
   refills: 'refill answered',
+  originsClosed: 'origin closed',
+  originsOverflowed: 'origin closed early',
+  originsClosedAsOthers: 'origin closed as another member had',
+  originsRenewed: 'went on under a new origin',
 }
 
 const RARE = new Set(['delta stamped too far ahead', 'dot without room for its range', 'fetch refused at its limit'])

@@ -20,6 +20,8 @@ const HARM: { readonly [rule in RuleName]: readonly string[] } = {
   renewAsDelta: ['9 expiry in use', '1 convergence'],
   absorbingInvalidate: ['3 resurrection', '1 convergence'],
   ackAfterMerge: ['7 honest evidence', '2 acked loss'],
+  closeUnheldOnly: ['4 vanish', '2 acked loss', '9 expiry in use'],
+  closeAsOthers: ['1 convergence'],
 }
 
 /** Every rule there is. */

@@ -95,6 +95,9 @@ export function drawPace(random: SimRandom, wanted?: PaceName): Pace {
     tombstonesMax: random.pick([20, 100_000, 100_000]),
     seenRangesMax: random.pick([8, 64, 1_024]),
     unpackedRecordsMax: random.pick([1, 8, 20_000]),
+    retireOriginAfterMs: random.pick([1_000, 2_000, 86_400_000]),
+    originsMax: random.pick([4, 4_096, 4_096]),
+    forgetMemberAfterMs: random.chance(0.2) ? 1_000 : 3_600_000,
     ...pace.replica,
   }
   return { ...pace, replica }

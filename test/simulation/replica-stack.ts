@@ -1,5 +1,5 @@
 import type { FaultyMember, SendReceipt } from '../../lib/channel/topic.js'
-import type { Member, MemberId } from '../../lib/membership/member.js'
+import { MEMBER_ID_RANDOM_BYTES, type Member, type MemberId, memberId } from '../../lib/membership/member.js'
 import type { ReplicationMessage } from '../../lib/replication/messages.js'
 import { Replica } from '../../lib/replication/replica.js'
 import type { MessageSendOptions } from '../../lib/replication/replica-state.js'
@@ -48,7 +48,7 @@ class ReplicaNode implements SimNode {
     this.#setup = setup
     const { clock, random, process } = launch.runtime
     this.name = launch.name
-    this.id = Buffer.from(random.bytes(16)).toString('hex')
+    this.id = memberId(clock.wall(), random.bytes(MEMBER_ID_RANDOM_BYTES))
     this.#member = { id: this.id, name: this.name, host: process.host.address, port: 4_000 }
     // The channel's clock agreement is not simulated here; what it leaves over is a small difference.
     const agreed =

@@ -79,6 +79,7 @@ class SeedRun {
     this.#pace = pace
     this.#faultsMs = random.between(...pace.faultsMs)
     const replica = { ...pace.replica, rules: broken }
+    world.retires = replica.retireOriginAfterMs! < 10_000 && replica.forgetMemberAfterMs! > 10_000
     this.#settings = JSON.stringify({ pace: pace.name, members: this.#names.length, ...replica })
     this.#checkers = [
       convergence(),
@@ -202,6 +203,8 @@ class SeedRun {
 
   #sample(): void {
     this.#world.cluster.sim.schedule(this.#pace.sampleMs, 'sample', '', () => {
+      this.#world.closings.observe(this.#world.live)
+      this.#world.noticeAbsences(this.#pace.replica.forgetMemberAfterMs!)
       for (const checker of this.#checkers) checker.sample?.(this.#world)
       this.#sample()
     })

@@ -25,11 +25,13 @@ const KILLERS: { readonly [rule in RuleName]: number } = {
   digestRanges: 1,
   markRecordDots: 65,
   checkBeforeExpire: 4,
-  inheritAbsent: 48,
+  inheritAbsent: 125,
   expiredTombstoneNeedsAgreement: 10,
   renewAsDelta: 10,
   absorbingInvalidate: 1,
   ackAfterMerge: 1,
+  closeUnheldOnly: 55,
+  closeAsOthers: 1,
 }
 const KILL_BUDGET = 80
 

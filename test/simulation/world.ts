@@ -2,6 +2,7 @@ import type { SendReceipt } from '../../lib/channel/topic.js'
 import type { MemberId } from '../../lib/membership/member.js'
 import type { Dot, IssuedDelta, RecordChange, RecordKey } from '../../lib/replication/replica-contract.js'
 import type { SimCluster, SimMember } from '../../lib/testing/sim-cluster.js'
+import { Closings } from './closings.js'
 import type { SimNode } from './sim-node.js'
 
 /** A delta as its writer issued it. */
@@ -44,12 +45,17 @@ export class World {
   readonly operations: Map<string, number> = new Map()
   /** All nodes ever launched; a dead one stays as it was. */
   readonly nodes: SimNode[] = []
+  readonly closings: Closings = new Closings()
   /** The longest a message may take that is not lost. */
   delayMaxMs = 0
+  /** Whether lives that are over are soon forgotten in this run, and nobody is before it is known whether it is over. */
+  retires = false
   /** When a member last went on after a pause, by name. */
   readonly resumedAtMs: Map<string, number> = new Map()
   /** When a fault last began or ended at a member, by name. */
   readonly #disturbedAtMs = new Map<string, number>()
+  readonly #apartSinceMs = new Map<string, number>()
+  #forgotten = false
 
   constructor(cluster: SimCluster<SimNode>) {
     this.cluster = cluster
@@ -59,9 +65,44 @@ export class World {
     return this.cluster.sim.now
   }
 
-  /** An expired record that gave way where there was no room left: it is gone for good even if it was in use elsewhere. */
+  /**
+   * An expired record that gave way where there was no room left, or although somebody away for longer than anybody is
+   * remembered might have objected: it is gone for good even if it was in use elsewhere.
+   */
   mayBeForgotten(key: RecordKey): boolean {
-    return this.expired.has(key) && this.nodes.some(({ replica }) => replica.stats().expiriesOverflowed > 0)
+    return this.expired.has(key) && this.#mayForget
+  }
+
+  /** Whether a difference under equal seen-sets is no wonder: what somebody had forgotten showed up again. */
+  get mayDiffer(): boolean {
+    return this.#mayForget
+  }
+
+  get #mayForget(): boolean {
+    return this.#forgotten || this.nodes.some(({ replica }) => replica.stats().expiriesOverflowed > 0)
+  }
+
+  /** Notes who has been out of sight of whom for longer than members are remembered, or nearly so. */
+  noticeAbsences(forgetAfterMs: number): void {
+    if (this.#forgotten) return
+    for (const one of this.live) {
+      for (const other of this.live) {
+        const pair = `${one.id}>${other.id}`
+        if (one === other || one.presentSinceMs(other.id) !== undefined) this.#apartSinceMs.delete(pair)
+        else if (!this.#apartSinceMs.has(pair)) this.#apartSinceMs.set(pair, this.now)
+        else if (this.now - this.#apartSinceMs.get(pair)! > 0.8 * forgetAfterMs) this.#forgotten = true
+      }
+    }
+  }
+
+  /**
+   * A record of an origin that was closed by somebody who had never heard of it, or who had forgotten of its member and
+   * had too many origins.
+   */
+  mayBeClosed(key: RecordKey): boolean {
+    const closed = this.closings.of(key, this.live)
+    if (closed !== 'known' || !this.#forgotten) return closed === 'unknown'
+    return this.nodes.some(({ replica }) => replica.stats().originsOverflowed > 0)
   }
 
   /** The members that live, paused ones included. */
@@ -107,6 +148,7 @@ export class World {
 
   issued(delta: IssuedDelta, names: readonly string[], invalidates: boolean): IssuedWrite {
     const write = { ...delta, names, invalidates }
+    this.closings.written(delta.dot.origin)
     this.writes.set(dotName(delta.dot.origin, delta.dot.seq), write)
     if (invalidates) this.ends.set(delta.key, [...(this.ends.get(delta.key) ?? []), delta.dot])
     let known = this.names.get(delta.key)

@@ -9,6 +9,7 @@ export function ackedLoss(): Checker {
       for (const { write, holders } of world.acked) {
         const { key } = write
         if (world.invalidated.has(key) || world.expired.has(key)) continue
+        if (world.mayBeClosed(key)) continue
         if (!world.live.some(({ id }) => holders.has(id))) continue
         for (const { name, replica } of world.live) {
           if (!replica.has(key)) throw new Violation('2 acked loss', `${name} lacks ${key}`)

@@ -1,5 +1,6 @@
 import type { Replica } from '../../../lib/replication/replica.js'
 import type { Digest } from '../../../lib/replication/seen-set.js'
+import { isClosed } from '../closings.js'
 import { type Checker, Violation, type World } from '../world.js'
 
 /** Invariant 1. Always: equal seen-sets, equal bucket hashes. When quiet: equal seen-sets and records. */
@@ -10,7 +11,7 @@ export function convergence(): Checker {
       const byDigest = new Map<string, { readonly name: string; readonly hash: string; readonly replica: Replica }>()
       for (const { name, replica } of world.live) {
         const { divergences } = replica.stats()
-        if (divergences > 0 && !world.nodes.some(node => node.replica.stats().expiriesOverflowed > 0))
+        if (divergences > 0 && !world.mayDiffer)
           throw new Violation('1 convergence', `${name} repaired ${divergences} differences under equal seen-sets`)
         if (!replica.ready) continue
         const digest = digestText(replica.digest())
@@ -19,7 +20,15 @@ export function convergence(): Checker {
         if (other === undefined) byDigest.set(digest, { name, hash, replica })
         else if (other.hash !== hash) {
           const difference = onlyIn(replica.canonicalRecords(), other.replica.canonicalRecords())
-          if (difference !== '' && onlyIn(certain(replica, world), certain(other.replica, world)) === '') continue
+          const lines = [replica, other.replica].map(each => each.canonicalRecords())
+          const unsure = new Set(
+            lines
+              .flat()
+              .filter(line => isUncertain(line, replica, world))
+              .map(keyOf),
+          )
+          const [ours = [], theirs = []] = lines.map(each => each.filter(line => !unsure.has(keyOf(line))))
+          if (difference !== '' && onlyIn(ours, theirs) === '') continue
           const what = `${name} and ${other.name} have seen the same and hold other records`
           throw new Violation('1 convergence', `${what}: ${difference}`)
         }
@@ -48,12 +57,18 @@ export function disagreement(world: World): string | undefined {
 }
 
 function digestText(digest: Digest): string {
-  return digest.map(({ origin, base, ranges }) => `${origin}:${base}:${ranges.join('/')}`).join(' ')
+  const entries = digest.map(({ origin, base, ranges }) => `${origin}:${base}:${ranges.join('/')}`)
+  return `${entries.join(' ')} closed ${digest.closedBeforeMs ?? 0}`
 }
 
-/** A replica's records without those that may have given way elsewhere. */
-function certain(replica: Replica, world: World): string[] {
-  return replica.canonicalRecords().filter(line => !world.mayBeForgotten(line.slice(0, line.indexOf(' '))))
+/**
+ * Whether a record may have given way elsewhere, or has writes of a closed origin that only somebody may have who was
+ * away for longer than members are remembered: a comparison brings them.
+ */
+function isUncertain(line: string, replica: Replica, world: World): boolean {
+  if (world.mayBeForgotten(keyOf(line))) return true
+  const writers = [...line.matchAll(/@([0-9a-f]{32})#/g)].map(([, origin = '']) => origin)
+  return world.mayDiffer && writers.some(origin => isClosed(replica, origin))
 }
 
 /** The first records that only one side has. */
@@ -64,4 +79,8 @@ function onlyIn(left: readonly string[], right: readonly string[]): string {
     ...right.filter(line => !ours.has(line)).map(line => `- ${line}`),
   ]
   return lines.slice(0, 4).join('; ')
+}
+
+function keyOf(line: string): string {
+  return line.slice(0, line.indexOf(' '))
 }

@@ -17,7 +17,7 @@ export function expiryInUse(pace: Pace): Checker {
       if (kind !== 'removed' || maxInactiveMs === undefined) return
       const usedMs = world.now - (world.usedAtMs.get(key) ?? -Infinity)
       const inUse = world.pins.get(key) === node.id && usedMs < maxInactiveMs - pace.marginMs
-      if (inUse && !world.mayBeForgotten(key))
+      if (inUse && !world.mayBeForgotten(key) && !world.mayBeClosed(key))
         throw new Violation('9 expiry in use', `${node.name} lost ${key}, which it used ${usedMs} ms ago`)
       if (cause !== 'local' || reason !== 'expired') return
       const knownAfterMs = 4 * checkTimeoutMs + 2 * tickMs + 2 * world.delayMaxMs
@@ -38,7 +38,8 @@ export function expiryInUse(pace: Pace): Checker {
     },
     idle(world) {
       for (const [key, id] of world.pins) {
-        if (!world.isLive(id) || world.invalidated.has(key) || world.mayBeForgotten(key)) continue
+        if (!world.isLive(id) || world.invalidated.has(key)) continue
+        if (world.mayBeForgotten(key) || world.mayBeClosed(key)) continue
         for (const { name, replica } of world.live) {
           if (!replica.has(key)) throw new Violation('9 expiry in use', `${name} lacks ${key}, in use to the end`)
         }

@@ -1,5 +1,6 @@
 import type { MemberId } from '../../../lib/membership/member.js'
 import type { RecordKey } from '../../../lib/replication/replica-contract.js'
+import { isClosed } from '../closings.js'
 import type { SimNode } from '../sim-node.js'
 import { type Checker, Violation, type World } from '../world.js'
 
@@ -36,5 +37,6 @@ export function resurrection(): Checker {
 function notAfterItsEnd({ name, replica }: SimNode, key: RecordKey, world: World): void {
   if (!replica.has(key)) return
   for (const { origin, seq } of world.ends.get(key) ?? [])
-    if (replica.seen(origin, seq)) throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
+    if (replica.seen(origin, seq) && !isClosed(replica, origin))
+      throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
 }

@@ -6,6 +6,7 @@ export function vanish(): Checker {
     invariant: '4 vanish',
     changed(node, { kind, key }, world) {
       if (kind === 'removed' && !world.invalidated.has(key) && !world.expired.has(key)) {
+        if (world.mayBeClosed(key)) return
         throw new Violation('4 vanish', `${node.name} dropped ${key}, which nobody invalidated and which never expired`)
       }
     },

@@ -49,7 +49,7 @@ function byProtobuf(from: RecordSnapshot): Buffer {
   const bytes = writer.finish()
   const reader = new FieldReader(bytes)
   reader.next(reader.length)
-  return Buffer.from(reader.bytes(bytes.length))
+  return Buffer.from(reader.view(bytes.length))
 }
 
 test('any record: packed by hand as by protobuf, and its summary tells what the record tells', t => {
@@ -62,12 +62,19 @@ test('any record: packed by hand as by protobuf, and its summary tells what the 
       t.deepEqual(packRecord(recordOf(packed.snapshot())), bytes)
       t.is(packed.snapshot().ageMs, 7)
       t.is(packed.key, from.key)
-      for (const name of record.attributes.keys()) t.deepEqual(packedValue(bytes, name), plain(record.value(name)))
-      t.is(packedValue(bytes, 'nothing of that name'), undefined)
+      for (const name of record.attributes.keys())
+        t.deepEqual(packedValue(bytes, 0, bytes.length, name), plain(record.value(name)))
+      t.is(packedValue(bytes, 0, bytes.length, 'nothing of that name'), undefined)
       const { summary } = packed
       t.is(summary === undefined, record.limit !== NEVER)
       if (summary === undefined) return
       t.deepEqual(summary.hash, record.hash)
+      const among = Buffer.concat([Buffer.from('before'), bytes, Buffer.from('after')])
+      const same = new PackedRecord(among, 7, record.hash, 6, 6 + bytes.length)
+      t.deepEqual(same.snapshot(), packed.snapshot())
+      const moved = (at: number): number => (at === -1 ? -1 : at + 6)
+      const { starts, ends } = summary
+      t.deepEqual(same.summary, { ...summary, starts: starts.map(moved), ends: ends.map(moved) })
       t.is(`${summary.origin}#${summary.seq}`, from.key)
       t.deepEqual(summary.context, [...record.context])
       t.deepEqual(summary.names, [...record.live().keys()])

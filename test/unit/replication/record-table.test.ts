@@ -39,7 +39,9 @@ test('a packed record comes back as it was', t => {
     t.deepEqual(table.hash(it.key), it.hash)
     t.is(canonicalRecord(peeked), canonicalRecord(it))
     const { used: _, place: _place, ...was } = it
-    const { used: __, place: __place, ...is } = table.get(it.key)!
+    const unpacked = table.get(it.key)!
+    t.deepEqual(unpacked.hash, it.hash)
+    const { used: __, place: __place, ...is } = unpacked
     t.deepEqual(is, was)
   }
   t.is(table.size, 4)

@@ -132,6 +132,29 @@ test('create, write, remove an attribute and invalidate reach the other, with on
   t.deepEqual(told, ['created remote', 'changed local', 'removed remote'])
 })
 
+test('what the last delta of a record says is told where it arrives, and kept nowhere', t => {
+  const { bench, a, b } = pair()
+  const { key } = a.create(new Map([['x', bytes('1')]]))
+  bench.flush()
+  b.invalidate(
+    key,
+    {},
+    new Map([
+      ['why', bytes('2')],
+      ['x', undefined],
+    ]),
+  )
+  bench.flush()
+  for (const { replica, changes } of bench.members) {
+    const before = changes.at(-1)?.before
+    t.deepEqual([...(before ?? [])].sort(), [
+      ['why', bytes('2')],
+      ['x', bytes('1')],
+    ])
+    t.is(replica.size, 0)
+  }
+})
+
 test('a lost delta is pulled after the next heartbeat', t => {
   const { bench, a, b } = pair()
   bench.filter = message => message.kind !== 'delta'
