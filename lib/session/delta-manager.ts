@@ -1,6 +1,5 @@
 import type { SendReceipt } from '../channel/topic.js'
-import { InvalidOptionError, InvalidStateError, SendError, SessionOvertakenError } from '../errors.js'
-import { decodeText } from '../replication/attribute-text.js'
+import { InvalidOptionError, InvalidStateError, SessionOvertakenError } from '../errors.js'
 import type {
   AttributeWrites,
   IssuedDelta,
@@ -10,34 +9,39 @@ import type {
   WriteOptions,
 } from '../replication/replica-contract.js'
 import type { Freshness } from '../replication/stall-fence.js'
-import { compareStamps } from '../replication/stamp.js'
 import type { Clock, Random } from '../runtime/runtime.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
+import { AttributeScope, isAttribute } from './attribute-scope.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
 import { resolveDeltaManagerOptions } from './delta-manager-options.js'
-import { IdIndex } from './id-index.js'
-import { SafeEmitter } from './safe-emitter.js'
+import { LargeAttributes } from './large-attributes.js'
+import { LocalAttributes } from './local-attributes.js'
+import { LocalRule } from './local-rule.js'
+import { type Merged, mergedBy, unlessOvertaken, wholeView } from './merge.js'
+import { Receipts } from './receipts.js'
 import type { SessionBacking } from './session.js'
-import { CREATED, PUBLIC_ID, Session, writeNumber } from './session.js'
+import { CREATED, ENDS_AT, isLifetime, LIFETIME_EXPECTED, PUBLIC_ID, Session, writeNumber } from './session.js'
+import { noCounts, type SessionCounters } from './session-counters.js'
 import type { SessionCodec } from './session-delta.js'
-import { RESERVED_PREFIX, sameBytes } from './session-delta.js'
+import { ID_LENGTH_MAX, SessionDirectory } from './session-directory.js'
+import { endingOf, type InvalidateOptions } from './session-ending.js'
 import type {
   CommitOptions,
   CreateSessionOptions,
-  SessionCause,
-  SessionEnd,
   SessionEvents,
   SessionManager,
   SessionStats,
+  ViewOptions,
+  WriteWhereabouts,
 } from './session-manager.js'
+import { SessionSignals } from './session-signals.js'
+import { PRINCIPAL } from './principal.js'
 import { readWriteToken } from './write-token.js'
 
 /** Random bytes in a session id. */
 const ID_BYTES = 24
 /** How long a read waits for a write that its client has made elsewhere. */
 const CATCH_UP_MS = 250
-/** Longest public id, in bytes, that is looked at; longer ones come from nobody we know. */
-const ID_LENGTH_MAX = 512
 
 /** What a DeltaManager works with. */
 export interface DeltaManagerParts {
@@ -50,6 +54,8 @@ export interface DeltaManagerParts {
   readonly freshness?: Freshness
   /** Default: msgpackr with structured clone. Every member must use the same. */
   readonly codec?: SessionCodec
+  /** Milliseconds of cluster time, which no step of one host's clock moves. Default: the wall clock's. */
+  readonly clusterMs?: () => number
 }
 
 /**
@@ -61,44 +67,56 @@ export class DeltaManager implements SessionManager {
   readonly #options: Required<DeltaManagerOptions>
   readonly #codec: SessionCodec
   readonly #backing: SessionBacking
-  readonly #emitter: SafeEmitter<SessionEvents>
-  readonly #index: IdIndex
-  readonly #count = {
-    created: 0,
-    invalidated: 0,
-    expired: 0,
-    replaced: 0,
-    committed: 0,
-    unchanged: 0,
-    discarded: 0,
-    overtaken: 0,
-    shortfalls: 0,
-    listenerErrors: 0,
-    undecodable: 0,
-  }
+  readonly #count: SessionCounters = noCounts()
+  readonly #directory: SessionDirectory
+  readonly #local: LocalAttributes = new LocalAttributes(() => this.#count.localDropped++)
+  readonly #rule: LocalRule | undefined
+  readonly #large: LargeAttributes
+  readonly #receipts: Receipts
+  readonly #scope: AttributeScope
+  readonly #clusterMs: () => number
   #unsubscribe: (() => void) | undefined
 
   /** @throws {InvalidOptionError} when an option is out of range. */
   constructor(parts: DeltaManagerParts, options: DeltaManagerOptions = {}) {
+    const resolved = resolveDeltaManagerOptions(options)
     this.#parts = parts
-    this.#options = resolveDeltaManagerOptions(options)
+    this.#options = resolved
     this.#codec = parts.codec ?? { encode: encodeValue, decode: decodeValue }
-    this.#index = new IdIndex((a, b) => this.#precedes(a, b))
-    this.#emitter = new SafeEmitter((error, event) => this.#listenerFailed(error, event))
+    this.#clusterMs = parts.clusterMs ?? (() => parts.clock.wall())
+    this.#scope = resolved.application === '' ? AttributeScope.whole : new AttributeScope(resolved)
+    this.#rule = LocalRule.of(resolved.exclude, resolved.maxAttributeBytes)
+    this.#receipts = new Receipts(resolved)
     const { store } = parts
+    this.#directory = new SessionDirectory({
+      store,
+      codec: this.#codec,
+      scope: this.#scope,
+      local: this.#local,
+      count: this.#count,
+      tellsRemote: resolved.notifyListenersOnReplication,
+    })
+    const { emitter, index } = this.#directory
+    this.#large = new LargeAttributes(resolved.warnAttributeBytes, event => {
+      this.#count.largeAttributes++
+      emitter.emit('largeAttribute', event)
+    })
     this.#backing = {
       codec: this.#codec,
+      clusterMs: this.#clusterMs,
       idleMs: key => store.idleMs(key),
       holds: key => store.has(key),
-      idOf: key => (this.#index.shows(key) ? this.#index.id(key) : undefined),
+      idOf: key => (index.shows(key) ? index.id(key) : undefined),
       touch: key => store.touch(key),
-      invalidate: session => this.invalidate(session),
-      changeId: session => this.#changeId(session),
+      invalidate: (session, how) => this.invalidate(session, how),
+      changeId: (session, options) => this.#changeId(session, options),
+      newId: () => this.#newId(),
+      signals: new SessionSignals(parts.onChange),
     }
   }
 
   get size(): number {
-    return this.#index.size
+    return this.#directory.index.size
   }
 
   get ready(): boolean {
@@ -120,18 +138,26 @@ export class DeltaManager implements SessionManager {
     return new Promise(resolve => store.catchUp(dot, timeoutMs, resolve))
   }
 
+  whereabouts(token: string): WriteWhereabouts {
+    const { store } = this.#parts
+    const dot = readWriteToken(token)
+    if (dot === undefined || store.seen(dot.origin, dot.seq)) return 'here'
+    return store.present(dot.origin) ? 'coming' : 'missing'
+  }
+
   start(): void {
     if (this.#unsubscribe !== undefined) return
-    const { store } = this.#parts
-    for (const key of store.keys()) this.#claim(key)
-    this.#unsubscribe = this.#parts.onChange(change => this.#changed(change))
+    this.#directory.fill()
+    this.#unsubscribe = this.#parts.onChange((change: RecordChange) => this.#directory.changed(change))
   }
 
   /** Ends the sessions first if `expireSessionsOnShutdown`; resolves when their receipts are in. */
   async stop(): Promise<void> {
     if (this.#unsubscribe === undefined) return
     if (this.#options.expireSessionsOnShutdown) {
-      const sessions = [...this.#index.ids()].map(id => this.#view(id)).filter(session => session !== undefined)
+      const sessions = [...this.#directory.index.ids()]
+        .map(id => this.#view(id))
+        .filter(session => session !== undefined)
       await Promise.allSettled(sessions.map(session => this.invalidate(session)))
     }
     this.#unsubscribe?.()
@@ -143,24 +169,33 @@ export class DeltaManager implements SessionManager {
     if (options.id !== undefined && (options.id === '' || Buffer.byteLength(options.id) > ID_LENGTH_MAX)) {
       throw new InvalidOptionError('id', `1 to ${ID_LENGTH_MAX} bytes`, Buffer.byteLength(options.id))
     }
-    if (options.id !== undefined && this.#index.key(options.id) !== undefined) {
+    if (options.id !== undefined && this.#directory.index.key(options.id) !== undefined) {
       throw new InvalidStateError('an id not in use', 'the id of a session')
     }
-    const session = new Session(this.#backing, { id: options.id ?? this.#newId(), base: [], epoch: this.#epoch })
+    const { maxLifetime = this.#options.maxLifetime } = options
+    const session = this.#open(options.id ?? this.#newId(), undefined, [], options)
     session.setReserved(CREATED, writeNumber(Math.round(this.wallMs())))
+    if (maxLifetime !== 0) session.setReserved(ENDS_AT, writeNumber(endOf(maxLifetime, this.#clusterMs())))
     session.maxInactiveInterval = options.maxInactiveInterval ?? this.#options.maxInactiveInterval
     for (const [name, value] of options.attributes ?? []) session.set(name, value)
-    if (options.deferred !== true) this.commit(session, { storeEmpty: true })
+    if (options.readOnly === true) session.freeze()
+    else if (options.deferred !== true) this.commit(session, { storeEmpty: true })
     return session
   }
 
-  find(id: string): Session | undefined {
-    const session = this.#view(id)
-    return session === undefined || this.#isIdle(session) ? undefined : session
+  find(id: string, options?: ViewOptions): Session | undefined {
+    const session = this.#view(id, options)
+    if (session === undefined || this.#isIdle(session)) return undefined
+    if (session.endsInMs === 0) {
+      if (session.key !== undefined && this.#unsubscribe !== undefined) this.#end(session.key)
+      return undefined
+    }
+    if (options?.readOnly === true) session.freeze()
+    return session
   }
 
   getOrCreate(id: string | undefined, options?: CreateSessionOptions): Session {
-    return (id === undefined ? undefined : this.find(id)) ?? this.create(options)
+    return (id === undefined ? undefined : this.find(id, options)) ?? this.create(options)
   }
 
   *ids(): IterableIterator<string> {
@@ -168,7 +203,7 @@ export class DeltaManager implements SessionManager {
   }
 
   *[Symbol.iterator](): IterableIterator<Session> {
-    for (const id of [...this.#index.ids()]) {
+    for (const id of [...this.#directory.index.ids()]) {
       const session = this.find(id)
       if (session !== undefined) yield session
     }
@@ -176,37 +211,44 @@ export class DeltaManager implements SessionManager {
 
   commit(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     if (session.isInvalidated) return undefined
-    const pending = session.pending(options.detect ?? this.#options.detect)
-    const key = session.key
-    const writes = key === undefined ? pending : this.#unlessOvertaken(session, key, pending)
+    if (session.isReadOnly) return this.#unchanged()
+    const { key, pendingDelta: delta } = session
+    const pending = delta.writes(options.detect ?? this.#options.detect)
+    const { writes, values } = key === undefined ? { writes: pending } : this.#merged(session, key, pending, options)
+    if (writes.size > 0) this.#large.look(writes, delta.scope)
     if (key === undefined) {
-      if (options.storeEmpty !== true && ![...writes.keys()].some(isOwn)) return this.#unchanged()
+      const isEmpty = delta.kept === undefined && !writes.has(PRINCIPAL) && ![...writes.keys()].some(isAttribute)
+      if (options.storeEmpty !== true && isEmpty) return this.#unchanged()
       const all = new Map([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
       return this.#send(session, options, send => {
         const issued = this.#parts.store.create(all, send)
-        session.stored(issued.key, all)
+        this.#stored(session, issued.key, all)
         return issued
       })
     }
-    if (writes.size === 0) return this.#unchanged()
-    const receipt = this.#send(session, options, send => this.#parts.store.write(key, writes, send))
-    if (receipt === undefined) {
-      this.#count.discarded++
-      this.#emitter.emit('discarded', { id: session.id, names: [...writes.keys()].filter(isOwn) })
-      return undefined
+    if (writes.size === 0) {
+      if (delta.kept !== undefined && !this.#parts.store.has(key)) return this.#discarded(session, delta.kept.keys())
+      if (delta.kept !== undefined || this.#local.size > 0) this.#stored(session, key, writes)
+      return this.#unchanged()
     }
-    session.stored(key, writes)
+    const receipt = this.#send(session, options, send => this.#parts.store.write(key, writes, send))
+    if (receipt === undefined) return this.#discarded(session, writes.keys())
+    for (const [stored, value] of values ?? []) delta.adopt(stored, value)
+    this.#stored(session, key, writes)
     return receipt
   }
 
-  invalidate(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
+  invalidate(session: Session, options: InvalidateOptions = {}): Promise<SendReceipt> | undefined {
     const { key } = session
     if (key === undefined) return undefined
+    const last = endingOf(options.why ?? (session.principal === undefined ? undefined : 'logout'))
     const { store } = this.#parts
     // A record hidden behind this one must not come to light under an id that was logged out.
-    const rivals = this.#index.shows(key) ? this.#index.claimants(session.id).filter(other => other !== key) : []
+    const rivals = this.#directory.index.shows(key)
+      ? this.#directory.index.claimants(session.id).filter(other => other !== key)
+      : []
     for (const rival of rivals) store.invalidate(rival)
-    return this.#send(session, options, send => store.invalidate(key, send))
+    return this.#send(session, options, send => store.invalidate(key, send, last))
   }
 
   wallMs(): number {
@@ -214,21 +256,21 @@ export class DeltaManager implements SessionManager {
   }
 
   stats(): SessionStats {
-    return { sessions: this.#index.size, ...this.#count }
+    return { sessions: this.#directory.index.size, local: this.#local.size, ...this.#count }
   }
 
   on<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this {
-    this.#emitter.on(event, listener)
+    this.#directory.emitter.on(event, listener)
     return this
   }
 
   once<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this {
-    this.#emitter.once(event, listener)
+    this.#directory.emitter.once(event, listener)
     return this
   }
 
   off<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this {
-    this.#emitter.off(event, listener)
+    this.#directory.emitter.off(event, listener)
     return this
   }
 
@@ -240,35 +282,63 @@ export class DeltaManager implements SessionManager {
     return Buffer.from(this.#parts.random.bytes(ID_BYTES)).toString('base64url')
   }
 
-  #view(id: string): Session | undefined {
-    const key = this.#index.key(id)
+  #view(id: string, options?: ViewOptions): Session | undefined {
+    const key = this.#directory.index.key(id)
     const base = key === undefined ? undefined : this.#parts.store.attributes(key)
-    return base === undefined ? undefined : new Session(this.#backing, { id, key, base, epoch: this.#epoch })
+    return base === undefined ? undefined : this.#open(id, key, base, options)
   }
 
-  get #epoch(): number {
-    return this.#parts.freshness?.epoch ?? 0
-  }
-
-  /**
-   * A write begun before a stall of this process would bear a newer stamp than what others wrote during it. Without a
-   * stall, of two writes to one attribute the later wins.
-   */
-  #unlessOvertaken(session: Session, key: RecordKey, writes: AttributeWrites): AttributeWrites {
-    const { freshness, store } = this.#parts
-    if (freshness === undefined || session.epoch === freshness.epoch) return writes
-    // Also when both wrote the same: two requests that counted from 5 to 6 are one too few.
-    const newer = [...writes.keys()].filter(
-      name => isOwn(name) && store.has(key) && !same(store.attribute(key, name), session.base(name)),
-    )
-    if (newer.length === 0) return writes
-    const names = newer.filter(name => !same(writes.get(name), session.base(name)))
-    if (names.length > 0) {
-      this.#count.overtaken++
-      throw new SessionOvertakenError(session.id, names)
+  #open(
+    id: string,
+    key: RecordKey | undefined,
+    base: Iterable<readonly [string, Uint8Array]>,
+    options: ViewOptions | undefined,
+  ): Session {
+    const epoch = this.#parts.freshness?.epoch ?? 0
+    const scope = options?.scope ?? this.#scope
+    if (scope === AttributeScope.whole && this.#rule === undefined) {
+      return new Session(this.#backing, { id, key, base, epoch })
     }
-    // Written only because the detection writes everything: nobody changed them here.
-    return new Map([...writes].filter(([name]) => !newer.includes(name)))
+    const terms = { scope, rule: this.#rule, local: key === undefined ? undefined : this.#local.of(key) }
+    return new Session(this.#backing, { id, key, base, epoch, terms })
+  }
+
+  /** What a commit writes in view of what others wrote. */
+  #merged(session: Session, key: RecordKey, pending: AttributeWrites, options: CommitOptions): Merged {
+    const { freshness, store } = this.#parts
+    const { merge = this.#options.merge } = options
+    if (!store.has(key)) return { writes: pending }
+    if (typeof merge === 'function') {
+      const merged = mergedBy(merge, session, pending, name => store.attribute(key, name), this.#codec)
+      this.#count.merged += merged.values?.size ?? 0
+      return merged
+    }
+    let writes = pending
+    if (freshness !== undefined && session.epoch !== freshness.epoch) {
+      try {
+        writes = unlessOvertaken(session, key, pending, store)
+      } catch (error) {
+        if (error instanceof SessionOvertakenError) this.#count.overtaken++
+        throw error
+      }
+    }
+    return merge === 'last-write' ? wholeView(session, writes, store.attributes(key)?.keys() ?? []) : { writes }
+  }
+
+  /** The writes are in the store: the view goes on from there. */
+  #stored(session: Session, key: RecordKey, writes: AttributeWrites): void {
+    const { pendingDelta: delta } = session
+    session.stored(key)
+    if (this.#rule === undefined) return delta.rebase(writes)
+    if (delta.kept !== undefined) this.#local.keep(key, delta.kept)
+    this.#local.drop(key, delta.unkept())
+    delta.rebase(writes, this.#local.of(key))
+  }
+
+  /** A session has come to its absolute end. */
+  #end(key: RecordKey): void {
+    this.#parts.store.invalidate(key, {}, endingOf('expired'))
+    this.#count.committed++
   }
 
   /** Other members announce uses late, by up to a twentieth of the interval: a session in use must not be refused. */
@@ -277,7 +347,7 @@ export class DeltaManager implements SessionManager {
     return intervalMs > 0 && session.idleMs >= intervalMs + Math.min(60_000, intervalMs / 20)
   }
 
-  #changeId(session: Session): Promise<SendReceipt> | undefined {
+  #changeId(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     const id = this.#newId()
     const { key } = session
     const writes = new Map([[PUBLIC_ID, Buffer.from(id)]])
@@ -285,9 +355,16 @@ export class DeltaManager implements SessionManager {
       session.renamed(id)
       return undefined
     }
-    const receipt = this.#send(session, {}, send => this.#parts.store.write(key, writes, send))
+    const receipt = this.#send(session, options, send => this.#parts.store.write(key, writes, send))
     session.renamed(id)
     return receipt
+  }
+
+  /** The session had ended. */
+  #discarded(session: Session, stored: Iterable<string>): undefined {
+    this.#count.discarded++
+    const names = session.pendingDelta.scope.names(stored)
+    this.#directory.emitter.emit('discarded', { id: session.id, names })
   }
 
   #unchanged(): undefined {
@@ -301,130 +378,22 @@ export class DeltaManager implements SessionManager {
   ): Promise<SendReceipt> | undefined {
     // A write that nobody else would get must not look stored.
     this.#checkStarted()
-    let receipt: SendReceipt | undefined
-    let waiting: ((receipt: SendReceipt) => void) | undefined
-    const settled = (result: SendReceipt): void => {
-      if (result.outcome !== 'met') this.#fellShort(session, result)
-      if (waiting === undefined) receipt = result
-      else waiting(result)
+    const write = (send: WriteOptions): IssuedDelta | undefined => {
+      const issued = issue(send)
+      if (issued === undefined) return undefined
+      session.wrote(issued.dot, issued.bytes)
+      this.#count.committed++
+      return issued
     }
-    // Outside of the promise: what is too large to be stored must be thrown, not lost in it.
-    const issued = issue({
-      ack: options.ack ?? this.#options.ack,
-      copies: options.copies ?? this.#options.copies,
-      timeoutMs: options.ackTimeoutMs ?? this.#options.ackTimeoutMs,
-      settled,
+    return this.#receipts.send(options, write, receipt => {
+      this.#count.shortfalls++
+      this.#directory.emitter.emit('shortfall', { id: session.id, receipt })
     })
-    if (issued === undefined) return undefined
-    session.wrote(issued.dot)
-    this.#count.committed++
-    if (receipt?.outcome === 'met') return Promise.resolve(receipt)
-    const known = receipt
-    const promise = new Promise<SendReceipt>((resolve, reject) => {
-      waiting = result => {
-        if (result.outcome === 'met' || this.#options.onShortfall === 'report') resolve(result)
-        else reject(new SendError(result.faulty))
-      }
-      if (known !== undefined) waiting(known)
-    })
-    // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
-    promise.catch(() => {})
-    return promise
-  }
-
-  #fellShort(session: Session, receipt: SendReceipt): void {
-    this.#count.shortfalls++
-    this.#emitter.emit('shortfall', { id: session.id, receipt })
-  }
-
-  #changed(change: RecordChange): void {
-    const { key, cause } = change
-    const tell = cause === 'local' || this.#options.notifyListenersOnReplication
-    if (change.kind === 'removed') return this.#removed(change, tell)
-    const previousId = this.#index.id(key)
-    const claims = change.kind === 'created' || change.names.includes(PUBLIC_ID)
-    const loser = claims ? this.#claim(key, change.record?.value(PUBLIC_ID)) : undefined
-    const id = this.#index.id(key)
-    if (id === undefined) return
-    if (previousId === undefined && loser !== key) {
-      this.#count.created++
-      if (tell) this.#emitter.emit('created', { id, cause })
-    }
-    if (loser !== undefined) this.#end(id, 'replaced', cause, this.#parts.store.attributes(loser), tell)
-    if (previousId === undefined || !tell || !this.#index.shows(key)) return
-    if (previousId !== id) this.#emitter.emit('idChanged', { id, previousId, cause })
-    const names = change.names.filter(isOwn)
-    if (names.length > 0) this.#emitter.emit('changed', { id, names, cause })
-  }
-
-  #removed(change: RecordChange, tell: boolean): void {
-    const id = this.#index.id(change.key)
-    if (id === undefined) return
-    const shown = this.#index.shows(change.key)
-    this.#index.release(change.key)
-    // A hidden record's end was told when it was replaced.
-    if (shown) this.#end(id, change.reason ?? 'invalidated', change.cause, change.before, tell)
-  }
-
-  #end(
-    id: string,
-    reason: SessionEnd,
-    cause: SessionCause,
-    before: ReadonlyMap<string, Uint8Array> | undefined,
-    tell: boolean,
-  ): void {
-    this.#count[reason]++
-    if (!tell || !this.#emitter.hears('destroyed')) return
-    const decode = (): ReadonlyMap<string, unknown> => this.#decodeAll(before ?? new Map())
-    let attributes: ReadonlyMap<string, unknown> | undefined
-    this.#emitter.emit('destroyed', {
-      id,
-      reason,
-      cause,
-      get attributes() {
-        attributes ??= decode()
-        return attributes
-      },
-    })
-  }
-
-  #decodeAll(attributes: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, unknown> {
-    const values = new Map<string, unknown>()
-    for (const [name, bytes] of attributes) {
-      if (!isOwn(name)) continue
-      try {
-        values.set(name, this.#codec.decode(bytes))
-      } catch {
-        this.#count.undecodable++
-      }
-    }
-    return values
-  }
-
-  #claim(key: RecordKey, known?: Uint8Array): RecordKey | undefined {
-    const bytes = known ?? this.#parts.store.attribute(key, PUBLIC_ID)
-    if (bytes === undefined || bytes.length === 0 || bytes.length > ID_LENGTH_MAX) return undefined
-    return this.#index.claim(key, decodeText(bytes))
-  }
-
-  /** Of two records with one id, the one that took it later; stamps never tie. */
-  #precedes(a: RecordKey, b: RecordKey): boolean {
-    const left = this.#parts.store.stamp(a, PUBLIC_ID)
-    const right = this.#parts.store.stamp(b, PUBLIC_ID)
-    if (left === undefined || right === undefined) return left !== undefined || (right === undefined && a < b)
-    return compareStamps(left, right) > 0
-  }
-
-  #listenerFailed(error: unknown, event: string): void {
-    this.#count.listenerErrors++
-    if (event !== 'listenerError') this.#emitter.emit('listenerError', error, event)
   }
 }
 
-function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  return a === undefined || b === undefined ? a === b : sameBytes(a, b)
-}
-
-function isOwn(name: string): boolean {
-  return !name.startsWith(RESERVED_PREFIX)
+/** When a session that begins now ends, in whole milliseconds of cluster time. */
+function endOf(lifetimeSeconds: number, nowMs: number): number {
+  if (!isLifetime(lifetimeSeconds)) throw new InvalidOptionError('maxLifetime', LIFETIME_EXPECTED, lifetimeSeconds)
+  return Math.ceil(nowMs) + lifetimeSeconds * 1000
 }

@@ -14,6 +14,9 @@ export class IdIndex {
   /** All claimants, only of ids that have more than one. */
   readonly #rivals = new Map<string, Set<RecordKey>>()
   readonly #ids = new ShardedMap<string>()
+  /** The record asked for last, and its id: a change of a record asks several times. */
+  #lastKey: RecordKey | undefined
+  #lastId: string | undefined
 
   constructor(precedes: Precedence) {
     this.#precedes = precedes
@@ -31,12 +34,16 @@ export class IdIndex {
 
   /** The id a record claims, also when another has it. */
   id(key: RecordKey): string | undefined {
-    return this.#ids.get(key)
+    if (key !== this.#lastKey) {
+      this.#lastId = this.#ids.get(key)
+      this.#lastKey = key
+    }
+    return this.#lastId
   }
 
   /** Whether the record is the one that has its id. */
   shows(key: RecordKey): boolean {
-    const id = this.#ids.get(key)
+    const id = this.id(key)
     return id !== undefined && this.#keys.get(id) === key
   }
 
@@ -53,10 +60,12 @@ export class IdIndex {
 
   /** Records that `key` claims `id`. Returns the record that lost the id by it (possibly `key` itself), if any. */
   claim(key: RecordKey, id: string): RecordKey | undefined {
-    const before = this.#ids.get(key)
+    const before = this.id(key)
     if (before === id) return undefined
     if (before !== undefined) this.release(key)
     this.#ids.set(key, id)
+    this.#lastKey = key
+    this.#lastId = id
     const holder = this.#keys.get(id)
     if (holder === undefined) {
       this.#keys.set(id, key)
@@ -71,9 +80,10 @@ export class IdIndex {
 
   /** Forgets a record. The best of the remaining claimants has the id then. */
   release(key: RecordKey): void {
-    const id = this.#ids.get(key)
+    const id = this.id(key)
     if (id === undefined) return
     this.#ids.delete(key)
+    this.#lastKey = undefined
     const rivals = this.#rivals.get(id)
     rivals?.delete(key)
     if (rivals !== undefined && rivals.size <= 1) this.#rivals.delete(id)
@@ -88,5 +98,6 @@ export class IdIndex {
     this.#keys.clear()
     this.#rivals.clear()
     this.#ids.clear()
+    this.#lastKey = undefined
   }
 }

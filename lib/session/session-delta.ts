@@ -1,5 +1,7 @@
 import { InvalidOptionError } from '../errors.js'
 import type { AttributeWrites } from '../replication/replica-contract.js'
+import { AttributeScope } from './attribute-scope.js'
+import type { LocalRule } from './local-rule.js'
 
 /** Turns attribute values into bytes and back. Equal values must give equal bytes. */
 export interface SessionCodec {
@@ -16,77 +18,183 @@ export interface SessionCodec {
  */
 export type ChangeDetection = 'set' | 'modified' | 'get' | 'all'
 
-/** Names that begin with this are the library's own; applications neither see nor write them. */
-export const RESERVED_PREFIX = '\u0000'
+/** What a delta reads and writes its attributes by. */
+export interface DeltaTerms {
+  /** The application's names. Default: {@link AttributeScope.whole}. */
+  readonly scope?: AttributeScope | undefined
+  /** Which values stay on this member. Default: none. */
+  readonly rule?: LocalRule | undefined
+  /** Those that do, by stored name; followed, not copied. */
+  readonly local?: ReadonlyMap<string, unknown> | undefined
+}
 
 /**
  * What one request changed in a session, against the attributes as they were when that request loaded it (its base).
  * Only names whose bytes differ from the base are written, so two requests that change different attributes of one
  * session at the same time both keep their change: a three-way merge per attribute.
+ *
+ * `has`, `get`, `set`, `delete` and `names` take the application's names; everything else speaks of stored ones.
  */
 export class SessionDelta {
   readonly #codec: SessionCodec
+  readonly #scope: AttributeScope
+  readonly #rule: LocalRule | undefined
   readonly #base: Map<string, Uint8Array>
+  #local: ReadonlyMap<string, unknown> | undefined
   // Made when first needed: most requests only read.
   /** Values read or set, decoded once. */
   #values: Map<string, unknown> | undefined
-  /** Names whose value was decoded from the base. */
+  /** Names whose value was decoded from the base, and may have changed since. */
   #read: Set<string> | undefined
   #assigned: Set<string> | undefined
   #removed: Set<string> | undefined
   #reserved: Map<string, Uint8Array | undefined> | undefined
+  #kept: Map<string, unknown> | undefined
+  /** The attributes as `takeAll` gave them out, while they are still so. */
+  #taken: { readonly names: string[]; readonly values: unknown[] } | undefined
+  #isTaken = false
 
   /** A `base` that is a Map is taken over and not copied. */
-  constructor(codec: SessionCodec, base: Iterable<readonly [string, Uint8Array]> = []) {
+  constructor(codec: SessionCodec, base: Iterable<readonly [string, Uint8Array]> = [], terms: DeltaTerms = {}) {
     this.#codec = codec
     this.#base = base instanceof Map ? base : new Map(base)
+    this.#scope = terms.scope ?? AttributeScope.whole
+    this.#rule = terms.rule
+    this.#local = terms.local
+  }
+
+  /** The names it takes. */
+  get scope(): AttributeScope {
+    return this.#scope
   }
 
   has(name: string): boolean {
-    if (name.startsWith(RESERVED_PREFIX)) return false
-    return this.#values?.has(name) === true || (this.#base.has(name) && this.#removed?.has(name) !== true)
+    const stored = this.#scope.stored(name)
+    return stored !== undefined && this.#has(stored)
   }
 
   /** The value, decoded on first use; the same object each time. */
   get(name: string): unknown {
-    const known = this.#values?.get(name)
-    if (known !== undefined || this.#values?.has(name) === true) return known
-    const bytes = this.has(name) ? this.#base.get(name) : undefined
-    if (bytes === undefined) return undefined
-    const value = this.#codec.decode(bytes)
-    this.#read ??= new Set()
-    this.#read.add(name)
-    this.#values ??= new Map()
-    this.#values.set(name, value)
-    return value
+    const stored = this.#scope.stored(name)
+    return stored === undefined ? undefined : this.value(stored)
   }
 
   set(name: string, value: unknown): void {
-    if (name.startsWith(RESERVED_PREFIX)) throw new InvalidOptionError('name', 'without a leading NUL', name)
+    const stored = this.#scope.stored(name)
+    if (stored === undefined) throw new InvalidOptionError('name', 'without a leading NUL', name)
     this.#values ??= new Map()
-    this.#values.set(name, value)
+    this.#values.set(stored, value)
     this.#assigned ??= new Set()
-    this.#assigned.add(name)
-    this.#removed?.delete(name)
+    this.#assigned.add(stored)
+    this.#removed?.delete(stored)
+    this.#taken = undefined
   }
 
   delete(name: string): boolean {
-    const had = this.has(name)
-    this.#values?.delete(name)
-    this.#assigned?.delete(name)
-    if (this.#base.has(name) && !name.startsWith(RESERVED_PREFIX)) {
+    const stored = this.#scope.stored(name)
+    if (stored === undefined || !this.#has(stored)) return false
+    this.#values?.delete(stored)
+    this.#assigned?.delete(stored)
+    this.#taken = undefined
+    if (this.#base.has(stored) || this.#local?.has(stored) === true) {
       this.#removed ??= new Set()
-      this.#removed.add(name)
+      this.#removed.add(stored)
     }
-    return had
+    return true
+  }
+
+  /**
+   * Gives out all attributes in one go, and keeps none of them decoded. For whoever hands all of them back to
+   * {@link putAll}.
+   */
+  takeAll(tell: (name: string, value: unknown) => void): void {
+    this.#isTaken = true
+    const isPlain = this.#local === undefined && this.#rule === undefined
+    if (!isPlain || this.#values !== undefined || this.#removed !== undefined) {
+      for (const name of this.names()) tell(name, this.get(name))
+      return
+    }
+    const names: string[] = []
+    const values: unknown[] = []
+    for (const [stored, bytes] of this.#base) {
+      const name = this.#scope.name(stored)
+      if (name === undefined) continue
+      const value = this.#codec.decode(bytes)
+      if (isObject(value)) this.#markRead(stored)
+      names.push(name)
+      values.push(value)
+      tell(name, value)
+    }
+    this.#taken = { names, values }
+  }
+
+  /**
+   * Takes over a whole object: what differs is set, what it does not have is deleted. `except` is no attribute, and
+   * neither is a function.
+   */
+  putAll(data: Readonly<Record<string, unknown>>, except: string): void {
+    const { names, values } = this.#taken ?? { names: this.names(), values: undefined }
+    let next = 0
+    let met = 0
+    for (const name of Object.keys(data)) {
+      if (name === except) continue
+      const value = data[name]
+      // Mostly it has the same names in the same order, and one of them another value.
+      if (name !== names[next] && name === names[next + 1]) next++
+      const isNext = name === names[next]
+      if (isNext) {
+        met++
+        next++
+      }
+      if (typeof value === 'function') continue
+      const mayDiffer = isObject(value)
+      const before = isNext && values !== undefined ? values[next - 1] : mayDiffer ? undefined : this.get(name)
+      // What is as it was given out need not be encoded to be found unchanged.
+      if (mayDiffer || value !== before || (value === undefined && !this.has(name))) this.set(name, value)
+    }
+    if (met === names.length) return
+    // A name that the object's class uses could not be shown in it, so it was nobody who removed that.
+    for (const name of names) if (!(name in data)) this.delete(name)
   }
 
   /** Names of live attributes: those of the base in their order, then new ones. */
   names(): string[] {
-    const names: string[] = []
-    for (const name of this.#base.keys()) if (this.has(name)) names.push(name)
-    for (const name of this.#values?.keys() ?? []) if (!this.#base.has(name)) names.push(name)
-    return names
+    return this.#scope.names(this.stored())
+  }
+
+  /** The same, as they are stored; with those of other applications. */
+  *stored(): IterableIterator<string> {
+    for (const stored of this.#base.keys()) if (this.#has(stored)) yield stored
+    for (const stored of this.#local?.keys() ?? []) {
+      if (!this.#base.has(stored) && this.#has(stored)) yield stored
+    }
+    for (const stored of this.#values?.keys() ?? []) {
+      if (!this.#base.has(stored) && this.#local?.has(stored) !== true) yield stored
+    }
+  }
+
+  /** The value by its stored name. */
+  value(stored: string): unknown {
+    const known = this.#values?.get(stored)
+    if (known !== undefined || this.#values?.has(stored) === true) return known
+    if (this.#removed?.has(stored) === true) return undefined
+    const bytes = this.#base.get(stored)
+    if (bytes === undefined) return this.#local?.get(stored)
+    const value = this.#codec.decode(bytes)
+    if (isObject(value)) this.#markRead(stored)
+    this.#values ??= new Map()
+    this.#values.set(stored, value)
+    return value
+  }
+
+  #markRead(stored: string): void {
+    this.#read ??= new Set()
+    this.#read.add(stored)
+  }
+
+  #has(stored: string): boolean {
+    if (this.#values?.has(stored) === true) return true
+    return (this.#base.has(stored) || this.#local?.has(stored) === true) && this.#removed?.has(stored) !== true
   }
 
   /** An attribute's bytes as they were when the session was loaded or last committed. */
@@ -103,19 +211,35 @@ export class SessionDelta {
     this.#reserved.set(name, bytes)
   }
 
-  /** The attributes to write; empty when nothing changed. Throws what the codec throws. */
+  /** The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. */
   writes(detection: ChangeDetection): AttributeWrites {
     const writes = new Map<string, Uint8Array | undefined>()
-    for (const name of this.#removed ?? []) writes.set(name, undefined)
+    this.#kept = undefined
+    for (const name of this.#removed ?? []) {
+      if (this.#base.has(name)) writes.set(name, undefined)
+    }
+    const always = detection === 'get' || detection === 'all'
+    const maxBytes = this.#rule?.maxBytes ?? Infinity
     for (const [name, value] of this.#values ?? []) {
       if (!this.#mayHaveChanged(name, value, detection)) continue
-      const bytes = this.#codec.encode(value)
       const before = this.#base.get(name)
-      const always = detection === 'get' || detection === 'all'
-      if (always || before === undefined || this.#differs(name, value, bytes, before)) writes.set(name, bytes)
+      const stays = this.#rule !== undefined && this.#isExcluded(name, value, before)
+      const bytes = stays ? undefined : this.#codec.encode(value)
+      if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) continue
+      if (bytes !== undefined && bytes.length <= maxBytes) {
+        writes.set(name, bytes)
+        continue
+      }
+      this.#kept ??= new Map()
+      this.#kept.set(name, value)
+      // What others have of it is no longer so.
+      if (before !== undefined) writes.set(name, undefined)
     }
-    if (detection === 'all') {
-      for (const name of this.names()) if (!writes.has(name)) writes.set(name, this.#base.get(name))
+    if (detection === 'all' || (detection === 'get' && this.#isTaken)) {
+      for (const [name, bytes] of this.#base) {
+        if (!writes.has(name) && this.#removed?.has(name) !== true && this.#scope.name(name) !== undefined)
+          writes.set(name, bytes)
+      }
     }
     for (const [name, bytes] of this.#reserved ?? []) {
       const before = this.#base.get(name)
@@ -125,15 +249,43 @@ export class SessionDelta {
     return writes
   }
 
-  /** Takes what was written as the new base. */
-  rebase(writes: AttributeWrites): void {
+  /** What the last `writes` found to stay on this member. */
+  get kept(): ReadonlyMap<string, unknown> | undefined {
+    return this.#kept
+  }
+
+  /** Names of values kept on this member that this view removed. */
+  unkept(): string[] {
+    return [...(this.#removed ?? [])].filter(name => this.#local?.has(name) === true)
+  }
+
+  /** Takes what was written as the new base, and what was kept as it is now. */
+  rebase(writes: AttributeWrites, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
     for (const [name, bytes] of writes) {
       if (bytes === undefined) this.#base.delete(name)
       else this.#base.set(name, bytes)
     }
+    for (const name of this.#kept?.keys() ?? []) this.#values?.delete(name)
+    this.#local = local
+    this.#kept = undefined
     this.#assigned = undefined
     this.#removed = undefined
     this.#reserved = undefined
+  }
+
+  /** An attribute has another value than this view gave it: that of a merge. */
+  adopt(stored: string, value: unknown): void {
+    this.#values ??= new Map()
+    if (value === undefined) this.#values.delete(stored)
+    else this.#values.set(stored, value)
+  }
+
+  /** Of a value that was only read, others may have the replicated one. */
+  #isExcluded(stored: string, value: unknown, before: Uint8Array | undefined): boolean {
+    const name = this.#scope.name(stored)
+    if (name === undefined || this.#rule?.excludes(name, value) !== true) return false
+    if (before === undefined || this.#assigned?.has(stored) === true) return true
+    return this.#differs(stored, value, this.#codec.encode(value), before)
   }
 
   /**
@@ -142,7 +294,7 @@ export class SessionDelta {
    */
   #differs(name: string, value: unknown, bytes: Uint8Array, before: Uint8Array): boolean {
     if (sameBytes(bytes, before)) return false
-    const wasRead = typeof value === 'object' && value !== null && this.#read?.has(name) === true
+    const wasRead = isObject(value) && this.#read?.has(name) === true
     return !wasRead || !sameBytes(bytes, this.#codec.encode(this.#codec.decode(before)))
   }
 
@@ -150,8 +302,13 @@ export class SessionDelta {
     if (this.#assigned?.has(name) === true) return true
     if (detection === 'set') return false
     // A primitive that was only read is still what the base says.
-    return detection !== 'modified' || (typeof value === 'object' && value !== null)
+    return detection !== 'modified' || isObject(value)
   }
+}
+
+/** Whether a value may change in place. */
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }
 
 /** Whether two values have the same bytes. */

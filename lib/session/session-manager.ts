@@ -1,6 +1,10 @@
 import type { AckMode, SendReceipt } from '../channel/topic.js'
+import type { AttributeScope } from './attribute-scope.js'
+import type { LargeAttributeEvent } from './large-attributes.js'
+import type { MergeStrategy } from './merge.js'
 import type { Session } from './session.js'
 import type { ChangeDetection } from './session-delta.js'
+import type { InvalidateOptions } from './session-ending.js'
 
 /** Why a session ended. `replaced`: another record has its id, after two members created one id during a partition. */
 export type SessionEnd = 'invalidated' | 'expired' | 'replaced'
@@ -24,7 +28,7 @@ export interface SessionDestroyedEvent {
 export interface SessionEvents {
   /** A session is here: a new one, one that came with a state transfer, or one whose expiry was objected to. */
   created: [event: { readonly id: string; readonly cause: SessionCause }]
-  /** Attributes have other values now; reserved ones are not named. */
+  /** Attributes have other values now. Named are those that the manager's application has, by the names it knows. */
   changed: [event: { readonly id: string; readonly names: readonly string[]; readonly cause: SessionCause }]
   /** The session has another id; the previous one is dead. */
   idChanged: [event: { readonly id: string; readonly previousId: string; readonly cause: SessionCause }]
@@ -34,16 +38,37 @@ export interface SessionEvents {
   shortfall: [event: { readonly id: string; readonly receipt: SendReceipt }]
   /** A commit was dropped because the session had ended meanwhile. */
   discarded: [event: { readonly id: string; readonly names: readonly string[] }]
+  /** A value above `warnAttributeBytes` is being written; once for each name. */
+  largeAttribute: [event: LargeAttributeEvent]
   /** A listener of one of these events threw. */
   listenerError: [error: unknown, event: string]
 }
 
+/**
+ * Where a write is: `here`, part of this copy; `coming`, not yet here, but whoever wrote it is a member and keeps it until
+ * it is; `missing`, its writer is no member (any more): another member may have it, or nobody.
+ */
+export type WriteWhereabouts = 'here' | 'coming' | 'missing'
+
+/** How one view shows its session. */
+export interface ViewOptions {
+  /** Whether what would change the session throws a {@link SessionReadOnlyError}; it is never written. Default false. */
+  readonly readOnly?: boolean
+  /** Which attributes it has, by which names. Default: as the manager's `application` and `shared` say. */
+  readonly scope?: AttributeScope
+}
+
 /** How a new session begins. */
-export interface CreateSessionOptions {
+export interface CreateSessionOptions extends ViewOptions {
   /** The public id, 1 to 512 bytes, not in use, or `create` throws. Default: 24 random bytes, base64url. */
   readonly id?: string
   /** Whole seconds up to 3,153,600,000 (a hundred years); 0 or less: never expires. Default: the manager's. */
   readonly maxInactiveInterval?: number
+  /**
+   * Seconds after which it ends however much it is used, up to 3,153,600,000; 0: never. Counted on cluster time, so that
+   * members agree and no step of a clock matters. Default: the manager's.
+   */
+  readonly maxLifetime?: number
   /** Names and values it begins with. Default: none. */
   readonly attributes?: Iterable<readonly [string, unknown]>
   /** Store it with the first commit only (then as one delta with its attributes) instead of at once. Default false. */
@@ -60,6 +85,8 @@ export interface CommitOptions {
   readonly ackTimeoutMs?: number
   /** What counts as a change. Default: the manager's, else `modified`. */
   readonly detect?: ChangeDetection
+  /** What becomes of attributes that others wrote meanwhile. Default: the manager's, else `attribute`. */
+  readonly merge?: MergeStrategy
   /** Store a deferred session even though it has no attributes. Default false. */
   readonly storeEmpty?: boolean
 }
@@ -68,11 +95,13 @@ export interface CommitOptions {
 export interface SessionStats {
   /** Sessions on this member, expired ones included until they are removed. */
   readonly sessions: number
+  /** Those of them with values that are kept on this member alone (`exclude`, `maxAttributeBytes`). */
+  readonly local: number
   /** Sessions that appeared here, whoever made them, with those of the state transfer. */
   readonly created: number
   /** Sessions that ended here by `invalidate`, whoever called it. */
   readonly invalidated: number
-  /** Sessions that ended here for want of use, whoever found that. */
+  /** Sessions that ended here for want of use or by their absolute end, whoever found that. */
   readonly expired: number
   /** Sessions that gave way to another with their id. */
   readonly replaced: number
@@ -84,12 +113,18 @@ export interface SessionStats {
   readonly discarded: number
   /** Commits refused because others had changed the same attributes while this process stood still. */
   readonly overtaken: number
+  /** Attributes for which a merge function was asked. */
+  readonly merged: number
   /** Receipts that were not `met`. */
   readonly shortfalls: number
   /** Errors that listeners of this manager threw. */
   readonly listenerErrors: number
   /** Attributes whose bytes could not be decoded. */
   readonly undecodable: number
+  /** Names of attributes above `warnAttributeBytes`. */
+  readonly largeAttributes: number
+  /** Sessions whose values kept on this member alone gave way, because more than 100,000 sessions had some. */
+  readonly localDropped: number
 }
 
 /**
@@ -129,6 +164,8 @@ export interface SessionManager extends Iterable<Session> {
    * The guarantee is "read your writes" of Terry et al., Session Guarantees (1994).
    */
   whenCaughtUp(token: string, timeoutMs?: number): Promise<boolean> | undefined
+  /** Where the write is that a {@link Session.writeToken} names; `here` also for a text that is no token. */
+  whereabouts(token: string): WriteWhereabouts
   /**
    * A new session, stored here and sent to the others at once unless `deferred`. Its receipt is not waited for; one
    * that is not met is told as `shortfall`.
@@ -139,8 +176,11 @@ export interface SessionManager extends Iterable<Session> {
    * @throws what the codec throws for a value that it cannot carry (the last two: with `deferred` from `commit` only)
    */
   create(options?: CreateSessionOptions): Session
-  /** A fresh view, or undefined when there is none or it has been idle too long. Does not count as a use. */
-  find(id: string): Session | undefined
+  /**
+   * A fresh view, or undefined when there is none, it has been idle too long, or has come to its absolute end (which is
+   * then told to all members). Does not count as a use.
+   */
+  find(id: string, options?: ViewOptions): Session | undefined
   /** The session, or a new one under a *new* id: an id the client made up is never adopted. Throws as `create` does. */
   getOrCreate(id: string | undefined, options?: CreateSessionOptions): Session
   /** Ids of sessions that have not expired. */
@@ -153,7 +193,8 @@ export interface SessionManager extends Iterable<Session> {
    * @throws {MessageTooLargeError} beyond 256 bytes for a name, 1 MiB for a value, 1,024 attributes (a few of them the
    *   library's own), 16,384 names with those once removed, or 4 MiB for all of a session; nothing was written
    * @throws {SessionOvertakenError} when the process stood still since the view was loaded, and other members changed an
-   *   attribute that the view changed too; nothing was written
+   *   attribute that the view changed too; nothing was written. Not with a merge function, which is asked instead
+   * @throws what a merge function throws; nothing was written
    * @throws what the codec throws for a value that it cannot carry
    * @throws {InvalidStateError} after this member has left: nobody would get it
    */
@@ -163,7 +204,7 @@ export interface SessionManager extends Iterable<Session> {
    * already. With `onShortfall: 'throw'` the promise rejects with a {@link SendError} if too few acknowledged; the
    * session has ended nevertheless.
    */
-  invalidate(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
+  invalidate(session: Session, options?: InvalidateOptions): Promise<SendReceipt> | undefined
   /** Milliseconds since the epoch on this host, the clock that cookie dates are made by. */
   wallMs(): number
   /** A copy of the figures as they are now. */
@@ -182,12 +223,4 @@ export interface SessionManager extends Iterable<Session> {
   once<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this
   /** Ends what `on` or `once` began with the same function. */
   off<K extends keyof SessionEvents>(event: K, listener: (...args: SessionEvents[K]) => void): this
-}
-
-/** What the HTTP layer needs of a cluster. `name` goes into the route cookie. */
-export interface SessionHost {
-  /** 1 to 64 letters, digits, `-` or `_`, stable over restarts. */
-  readonly name: string
-  /** What reads and writes the sessions. */
-  readonly sessions: SessionManager
 }

@@ -1,26 +1,42 @@
 import type { SendReceipt } from '../channel/topic.js'
-import { InvalidOptionError, InvalidStateError, SessionInvalidError } from '../errors.js'
-import { decodeNumber } from '../replication/attribute-text.js'
-import type { AttributeWrites, Dot, RecordKey } from '../replication/replica-contract.js'
+import {
+  InvalidOptionError,
+  InvalidStateError,
+  SessionEndedError,
+  SessionInvalidError,
+  SessionReadOnlyError,
+} from '../errors.js'
+import { decodeNumber, decodeText, encodeText } from '../replication/attribute-text.js'
+import type { Dot, RecordKey } from '../replication/replica-contract.js'
 import { MAX_INACTIVE } from '../replication/replica-contract.js'
-import type { ChangeDetection, SessionCodec } from './session-delta.js'
+import { checkPrincipal, LOGIN, PRINCIPAL } from './principal.js'
+import type { DeltaTerms, SessionCodec } from './session-delta.js'
 import { SessionDelta } from './session-delta.js'
+import type { InvalidateOptions } from './session-ending.js'
+import type { CommitOptions } from './session-manager.js'
+import type { SessionSignals } from './session-signals.js'
 import { writeToken } from './write-token.js'
 
 /** Reserved attribute: the id that travels in the cookie. */
 export const PUBLIC_ID = '\u0000id'
 /** Reserved attribute: when the session was created, milliseconds since the epoch as decimal text. */
 export const CREATED = '\u0000created'
+/** Reserved attribute: when the session ends however much it is used, milliseconds of cluster time as decimal text. */
+export const ENDS_AT = '\u0000endsAt'
 
 /** What a session asks of its manager. */
 export interface SessionBacking {
   readonly codec: SessionCodec
+  /** Milliseconds of cluster time, which no step of one host's clock moves. */
+  clusterMs(): number
   idleMs(key: RecordKey): number | undefined
   holds(key: RecordKey): boolean
   idOf(key: RecordKey): string | undefined
   touch(key: RecordKey): void
-  invalidate(session: Session): Promise<SendReceipt> | undefined
-  changeId(session: Session): Promise<SendReceipt> | undefined
+  invalidate(session: Session, options?: InvalidateOptions): Promise<SendReceipt> | undefined
+  changeId(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
+  newId(): string
+  readonly signals: SessionSignals
 }
 
 /** How a session begins: loaded from a record, or new. */
@@ -30,6 +46,7 @@ export interface SessionStart {
   readonly base: Iterable<readonly [string, Uint8Array]>
   /** When it was loaded, as `Freshness.epoch` counts. Default 0. */
   readonly epoch?: number
+  readonly terms?: DeltaTerms
 }
 
 /**
@@ -49,12 +66,16 @@ export class Session {
   #key: RecordKey | undefined
   #isNew: boolean
   #valid = true
+  #readOnly = false
   #written: Dot | undefined
+  #writtenBytes = 0
+  /** Of a signal asked for before the session was stored. */
+  #ending: AbortController | undefined
 
   /** Sessions are made by a SessionManager. */
   constructor(backing: SessionBacking, start: SessionStart) {
     this.#backing = backing
-    this.#delta = new SessionDelta(backing.codec, start.base)
+    this.#delta = new SessionDelta(backing.codec, start.base, start.terms)
     this.#epoch = start.epoch ?? 0
     this.#id = start.id
     this.#key = start.key
@@ -73,12 +94,18 @@ export class Session {
 
   /** Whether it can still be used: not invalidated, not expired, as far as this member knows. */
   get isValid(): boolean {
-    return this.#valid && (this.#key === undefined || this.#backing.holds(this.#key))
+    if (!this.#valid || (this.#key !== undefined && !this.#backing.holds(this.#key))) return false
+    return this.endsInMs !== 0
   }
 
   /** Whether this view invalidated it. */
   get isInvalidated(): boolean {
     return !this.#valid
+  }
+
+  /** Whether this view is for reading only: what would change its session throws a SessionReadOnlyError. */
+  get isReadOnly(): boolean {
+    return this.#readOnly
   }
 
   /** Whether another request gave it another id since: {@link id} is dead then, and the new one not ours to tell. */
@@ -97,6 +124,15 @@ export class Session {
   }
 
   /**
+   * Milliseconds until its absolute end, which no use puts off (`maxLifetime`), on the clock all members share; 0 at
+   * last. Undefined: it has none.
+   */
+  get endsInMs(): number | undefined {
+    const endsAt = readNumber(this.#delta.reserved(ENDS_AT))
+    return endsAt === undefined ? undefined : Math.max(0, endsAt - this.#backing.clusterMs())
+  }
+
+  /**
    * Names the last write made through this view, for `whenCaughtUp` on another member: 24 to 34 letters, digits, `-`, `_`
    * and a `.`. Undefined when nothing was written.
    */
@@ -110,14 +146,24 @@ export class Session {
   }
 
   /**
-   * Seconds, rounded up, to 3,153,600,000 at most; 0 or less: never expires. Written with the next commit.
+   * Seconds, rounded up, to 3,153,600,000 at most; 0 or less: never expires. Written with the next commit. For a session
+   * with an absolute end, what is left until then if that is less.
    *
    * @throws {InvalidOptionError} for anything else
    * @throws {SessionInvalidError} after `invalidate`, as most methods do
+   * @throws {SessionReadOnlyError} when the view is for reading only, as everything does that changes the session
    */
   set maxInactiveInterval(seconds: number) {
-    this.#check()
-    this.#delta.setReserved(MAX_INACTIVE, writeInterval(seconds))
+    this.#checkWritable()
+    const { endsInMs } = this
+    const interval = writeInterval(seconds)
+    // So that the expiry of unused sessions finds those that nobody looks at any more.
+    const left = endsInMs === undefined ? undefined : Math.max(1, Math.ceil(endsInMs / 1000))
+    const never = interval === undefined
+    this.#delta.setReserved(
+      MAX_INACTIVE,
+      left !== undefined && (never || left < seconds) ? writeNumber(left) : interval,
+    )
   }
 
   /**
@@ -133,20 +179,22 @@ export class Session {
   }
 
   /**
-   * Sets an attribute; the value is encoded at commit.
+   * Sets an attribute; the value is encoded at commit. With the default codec Dates, Maps, Sets, BigInts, typed arrays and
+   * references come back as they were; an instance of a class comes back as plain data, and -0 as 0.
    *
    * @throws {InvalidOptionError} when `name` begins with NUL, which is reserved
    * @throws {SessionInvalidError} after `invalidate`
+   * @throws {SessionReadOnlyError} when the view is for reading only
    */
   set(name: string, value: unknown): this {
-    this.#check()
+    this.#checkWritable()
     this.#delta.set(name, value)
     return this
   }
 
   /** Removes an attribute; returns whether there was one. */
   delete(name: string): boolean {
-    this.#check()
+    this.#checkWritable()
     return this.#delta.delete(name)
   }
 
@@ -173,15 +221,49 @@ export class Session {
   }
 
   /**
+   * Whose session it is (Servlet: getUserPrincipal), 1 to 256 bytes; undefined: nobody's. Written with the next commit,
+   * which stores the session also without attributes. `cluster.users` finds sessions by it. Setting it is no login: that
+   * is `Users.login`, which keeps to the number of logins allowed and gives the session a new id.
+   *
+   * @throws {InvalidOptionError} when set to anything else
+   * @throws {SessionInvalidError} when set after `invalidate`
+   */
+  get principal(): string | undefined {
+    const bytes = this.#delta.reserved(PRINCIPAL)
+    return bytes === undefined ? undefined : decodeText(bytes)
+  }
+
+  set principal(principal: string | undefined) {
+    if (principal !== undefined) checkPrincipal(principal)
+    this.setReserved(PRINCIPAL, principal === undefined ? undefined : encodeText(principal))
+    this.setReserved(LOGIN, undefined)
+  }
+
+  /**
+   * Aborts when the session ends, on whatever member that is decided, as soon as this one hears of it; the `reason` is a
+   * {@link SessionEndedError} that says why. For WebSockets, event streams and all that outlives the request. It costs
+   * nothing unless asked for; all views of a session here share one. A new id is no end.
+   */
+  get signal(): AbortSignal {
+    if (!this.#valid || (this.#key !== undefined && !this.#backing.holds(this.#key))) {
+      return this.#ending?.signal ?? AbortSignal.abort(new SessionEndedError('unknown'))
+    }
+    if (this.#key !== undefined) return this.#backing.signals.of(this.#key)
+    this.#ending ??= new AbortController()
+    return this.#ending.signal
+  }
+
+  /**
    * Ends the session on every member, at once here and wherever the removal arrives; nothing brings it back.
    * Returns the receipt, or undefined when there was nothing to send; see `SessionManager.invalidate`.
    *
    * @throws {SessionInvalidError} when this view has invalidated it before
    */
-  invalidate(): Promise<SendReceipt> | undefined {
-    this.#check()
-    const receipt = this.#backing.invalidate(this)
+  invalidate(options?: InvalidateOptions): Promise<SendReceipt> | undefined {
+    this.#checkWritable()
+    const receipt = this.#backing.invalidate(this, options)
     this.#valid = false
+    if (this.#key === undefined) this.#ending?.abort(new SessionEndedError(options?.why ?? 'unknown'))
     return receipt
   }
 
@@ -190,9 +272,15 @@ export class Session {
    * the old id is dead at once here and on each member as the change arrives. Undefined: it is not stored yet, or has
    * ended; otherwise the receipt, as of a commit.
    */
-  changeId(): Promise<SendReceipt> | undefined {
-    this.#check()
-    return this.#backing.changeId(this)
+  changeId(options?: CommitOptions): Promise<SendReceipt> | undefined {
+    this.#checkWritable()
+    return this.#backing.changeId(this, options)
+  }
+
+  /** Gives it a new id with the next commit, in the same delta. For the library's own layers. */
+  renewId(): void {
+    this.#id = this.#backing.newId()
+    if (this.#key !== undefined) this.setReserved(PUBLIC_ID, encodeText(this.#id))
   }
 
   /** The record that holds it; undefined before it is stored. For managers. */
@@ -205,11 +293,6 @@ export class Session {
     return this.#epoch
   }
 
-  /** An attribute's bytes as loaded or last committed. For managers. */
-  base(name: string): Uint8Array | undefined {
-    return this.#delta.base(name)
-  }
-
   /** A reserved attribute's bytes. For the library's own layers. */
   reserved(name: string): Uint8Array | undefined {
     return this.#delta.reserved(name)
@@ -217,29 +300,45 @@ export class Session {
 
   /** Changes a reserved attribute with the next commit. For the library's own layers. */
   setReserved(name: string, bytes: Uint8Array | undefined): void {
-    this.#check()
+    this.#checkWritable()
     this.#delta.setReserved(name, bytes)
   }
 
-  /** What a commit would write now. For managers. */
-  pending(detection: ChangeDetection): AttributeWrites {
-    return this.#delta.writes(detection)
+  /** What this request changed. For managers. */
+  get pendingDelta(): SessionDelta {
+    return this.#delta
   }
 
-  /** The writes are in the store under `key`. For managers. */
-  stored(key: RecordKey, writes: AttributeWrites): void {
+  /** Refuses changes from now on. For managers. */
+  freeze(): void {
+    this.#readOnly = true
+  }
+
+  /** The session is in the store under `key`. For managers. */
+  stored(key: RecordKey): void {
+    if (this.#key === undefined && this.#ending !== undefined) this.#backing.signals.adopt(key, this.#ending)
     this.#key = key
-    this.#delta.rebase(writes)
   }
 
-  /** A delta of this view went out. For managers. */
-  wrote(dot: Dot): void {
+  /** A delta of this view went out. `bytes`: its length. For managers. */
+  wrote(dot: Dot, bytes: number): void {
     this.#written = dot
+    this.#writtenBytes += bytes
+  }
+
+  /** Bytes of the deltas written through this view. For the library's own layers. */
+  get writtenBytes(): number {
+    return this.#writtenBytes
   }
 
   /** The id is now another one. For managers. */
   renamed(id: string): void {
     this.#id = id
+  }
+
+  #checkWritable(): void {
+    this.#check()
+    if (this.#readOnly) throw new SessionReadOnlyError(this.#id)
   }
 
   #check(): void {
@@ -257,6 +356,14 @@ export function writeInterval(seconds: number): Uint8Array | undefined {
 
 /** A hundred years: beyond it a date overflows before the session does. */
 export const MAX_INTERVAL_SECONDS = 3_153_600_000
+
+/** What an absolute lifetime may be, in words. */
+export const LIFETIME_EXPECTED: string = `whole seconds from 0 to ${MAX_INTERVAL_SECONDS}`
+
+/** Whether a number is an absolute lifetime in seconds. */
+export function isLifetime(seconds: number): boolean {
+  return Number.isInteger(seconds) && seconds >= 0 && seconds <= MAX_INTERVAL_SECONDS
+}
 
 /** Decimal text of a whole number. */
 export function writeNumber(value: number): Uint8Array {
