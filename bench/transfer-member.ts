@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { type Cluster, createCluster } from '../lib/index.js'
 import { createNodeRuntime } from '../lib/runtime/node-runtime.js'
+import { FloorStore } from './floor-store.js'
 import { type LoopbackGroup, loopbackOptions } from './loopback.js'
 import { createSessions, type SessionShape, SteadyWriter } from './sessions.js'
 import { tappedNetwork } from './tapped-network.js'
@@ -16,10 +17,16 @@ export interface TransferOrders {
   /** Stops writing. */
   rest(): void
   sessions(): number
-  /** A bare socket: where it listens; the answer of `received` is there when all bytes are. */
-  listen(config: { readonly bytes: number }): Promise<number>
+  /** A bare socket: where it listens; the answer of `received` is there when all bytes, or all sessions, are. */
+  listen(config: Pouring): Promise<number>
   received(): Promise<{ endedAt: number }>
-  send(config: { readonly port: number; readonly bytes: number }): Promise<{ startedAt: number }>
+  send(config: Pouring & { readonly port: number }): Promise<{ startedAt: number }>
+}
+
+/** What goes over a bare socket: bytes that nobody looks at, or sessions of so many bytes for a {@link FloorStore}. */
+export interface Pouring {
+  readonly bytes: number
+  readonly sessions?: number
 }
 
 /** How a join went. */
@@ -31,9 +38,12 @@ export interface Joined {
   readonly sessions: number
   /** Read from the other members meanwhile. */
   readonly bytes: number
+  /** CPU of this process from the first bulk bytes until it was ready, in milliseconds. */
+  readonly cpuMs: number
 }
 
-const WRITE_BYTES = 65_536
+/** As large as a piece of state. */
+const WRITE_BYTES = 49_152
 /** Smaller reads are handshakes and heartbeats. */
 const POURING_BYTES = 8_192
 
@@ -44,11 +54,13 @@ let received: Promise<{ endedAt: number }> | undefined
 serve<TransferOrders>({
   async join({ name, group }) {
     const runtime = createNodeRuntime()
-    const count = { bytes: 0, pouringAt: 0 }
+    const count = { bytes: 0, pouringAt: 0, cpuMs: 0 }
     const network = tappedNetwork(runtime.network, {
       read: bytes => {
         count.bytes += bytes
-        if (count.pouringAt === 0 && bytes >= POURING_BYTES) count.pouringAt = sharedNow()
+        if (count.pouringAt !== 0 || bytes < POURING_BYTES) return
+        count.pouringAt = sharedNow()
+        count.cpuMs = cpuMs()
       },
     })
     const calledAt = sharedNow()
@@ -60,6 +72,7 @@ serve<TransferOrders>({
       readyAt,
       sessions: cluster.sessions.size,
       bytes: count.bytes,
+      cpuMs: cpuMs() - count.cpuMs,
     }
   },
   create: ({ shape, keep }) => createSessions(joined(), shape, keep),
@@ -69,14 +82,16 @@ serve<TransferOrders>({
   waits: ({ from, to }) => writer?.waits(from, to) ?? { waits: [], short: 0, written: 0 },
   rest: () => writer?.stop(),
   sessions: () => joined().sessions.size,
-  async listen({ bytes }) {
+  async listen({ bytes, sessions }) {
     const server = createServer()
     received = new Promise(resolve => {
       server.once('connection', socket => {
+        const store = new FloorStore()
         let left = bytes
-        socket.on('data', chunk => {
-          left -= chunk.length
-          if (left > 0) return
+        socket.on('data', (chunk: Buffer) => {
+          if (sessions === undefined) left -= chunk.length
+          else store.receive(chunk)
+          if (sessions === undefined ? left > 0 : store.size < sessions) return
           resolve({ endedAt: sharedNow() })
           socket.destroy()
           server.close()
@@ -91,19 +106,27 @@ serve<TransferOrders>({
     if (received === undefined) throw new Error('Not listening')
     return received
   },
-  async send({ port, bytes }) {
+  async send({ port, bytes, sessions }) {
+    const pieces = sessions === undefined ? repeated(bytes) : FloorStore.filled(sessions, bytes).pieces(WRITE_BYTES)
     const socket = connect(port, '127.0.0.1')
     await once(socket, 'connect')
     socket.on('error', () => {})
-    const piece = Buffer.alloc(WRITE_BYTES, 'x')
     const startedAt = sharedNow()
-    for (let left = bytes; left > 0; left -= piece.length) {
-      if (!socket.write(left < piece.length ? piece.subarray(0, left) : piece)) await once(socket, 'drain')
-    }
+    for (const piece of pieces) if (!socket.write(piece)) await once(socket, 'drain')
     socket.end()
     return { startedAt }
   },
 })
+
+function* repeated(bytes: number): IterableIterator<Buffer> {
+  const piece = Buffer.alloc(WRITE_BYTES, 'x')
+  for (let left = bytes; left > 0; left -= piece.length) yield left < piece.length ? piece.subarray(0, left) : piece
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
+}
 
 function joined(): Cluster {
   if (cluster === undefined) throw new Error('Not joined')

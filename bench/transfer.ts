@@ -12,7 +12,7 @@ import {
 } from './bench.js'
 import { type LoopbackGroup, loopbackGroup } from './loopback.js'
 import type { SessionShape } from './sessions.js'
-import type { TransferOrders } from './transfer-member.js'
+import type { Pouring, TransferOrders } from './transfer-member.js'
 import { Worker } from './worker.js'
 
 const SHAPES: readonly SessionShape[] = [
@@ -30,7 +30,7 @@ const BARE_BYTES = 268_435_456
 const MIB = 1_048_576
 
 type Member = Worker<TransferOrders>
-type Cpu = [holder: number, writer: number, newcomer: number]
+type Cpu = [holder: number, writer: number]
 
 /** How fast a newcomer gets the sessions, and what the others notice of it. */
 export const transfer: Bench = {
@@ -39,13 +39,19 @@ export const transfer: Bench = {
   describe:
     'Two members hold the sessions, one of them writes 2,000 acknowledged deltas a second to 100 of them, and a third ' +
     'process joins. transfer: from the first piece of state read until ready; join: from the call of createCluster() ' +
-    'until it resolves. bare: one Node socket between the same two processes in 64 KiB writes, at least 256 MiB, the deltas going on. ' +
-    'MiB are those of the attribute values. CPU is that of the whole join, live deltas included. p99 before and during: the wait for an acknowledged live delta.',
+    'until it resolves. bare: one Node socket between the same two processes in writes as large as a piece of state, at ' +
+    'least 256 MiB, the deltas going on. floor: over such a socket, into a Map in a freshly started process: the least ' +
+    'that still is a copy of these sessions. MiB are those of the attribute values. CPU per session: of the newcomer ' +
+    'during the transfer, of the floor while it received, of the others during the whole join, live deltas included. ' +
+    'p99 before and during: the wait for an acknowledged live delta.',
   measures: [
     { key: 'mibPerSecond', title: 'transfer', unit: 'MiB/s', better: 'more' },
     { key: 'perSecond', title: 'sessions', unit: '1/s', better: 'more' },
     { key: 'bareMibPerSecond', title: 'bare socket', unit: 'MiB/s', better: 'more' },
     { key: 'share', title: 'of bare', unit: 'x', better: 'more' },
+    { key: 'floorMibPerSecond', title: 'floor', unit: 'MiB/s', better: 'more' },
+    { key: 'floorShare', title: 'of floor', unit: 'x', better: 'more' },
+    { key: 'floorCpuUs', title: 'floor per session', unit: 'µs CPU', better: 'less' },
     { key: 'newcomerCpuUs', title: 'newcomer per session', unit: 'µs CPU', better: 'less' },
     { key: 'holdersCpuUs', title: 'the others per session', unit: 'µs CPU', better: 'less' },
     { key: 'transferMs', title: 'transfer', unit: 'ms', better: 'less' },
@@ -93,11 +99,12 @@ async function measure(shape: SessionShape, beforeMs: number, bareBytes: number)
     await writer.ask('write', { ids, perSecond: LIVE_PER_SECOND })
     await delay(beforeMs)
     const bareMibPerSecond = await bare(holder, newcomer, Math.max(bareBytes, shape.sessions * shape.bytes))
+    const { floorMibPerSecond, floorCpuUs } = await floor(holder, shape)
     await delay(beforeMs / 2)
-    const cpuBefore = await Promise.all(workers.map(worker => worker.cpuMs()))
-    const { calledAt, pouringAt, readyAt, sessions, bytes } = await join(newcomer, 'newcomer', group)
-    const cpuAfter = await Promise.all(workers.map(worker => worker.cpuMs()))
-    const [holderMs, writerMs, newcomerMs] = cpuAfter.map((ms, index) => ms - (cpuBefore[index] as number)) as Cpu
+    const cpuBefore = await Promise.all([holder.cpuMs(), writer.cpuMs()])
+    const { calledAt, pouringAt, readyAt, sessions, bytes, cpuMs } = await join(newcomer, 'newcomer', group)
+    const cpuAfter = await Promise.all([holder.cpuMs(), writer.cpuMs()])
+    const [holderMs, writerMs] = cpuAfter.map((ms, index) => ms - (cpuBefore[index] as number)) as Cpu
     await writer.ask('rest', undefined)
     await delay(200)
     if (sessions < shape.sessions) throw new Error(`${sessions} of ${shape.sessions} sessions came over`)
@@ -113,7 +120,10 @@ async function measure(shape: SessionShape, beforeMs: number, bareBytes: number)
         perSecond: (sessions / transferMs) * 1_000,
         bareMibPerSecond,
         share: ratio(mibPerSecond, bareMibPerSecond),
-        newcomerCpuUs: (newcomerMs * 1_000) / sessions,
+        floorMibPerSecond,
+        floorShare: ratio(mibPerSecond, floorMibPerSecond),
+        floorCpuUs,
+        newcomerCpuUs: (cpuMs * 1_000) / sessions,
         holdersCpuUs: ((holderMs + writerMs) * 1_000) / sessions,
         transferMs,
         joinMs: readyAt - calledAt,
@@ -135,10 +145,32 @@ function join(member: Member, name: string, group: LoopbackGroup): ReturnType<Tr
 
 /** MiB per second over a plain socket. */
 async function bare(from: Member, to: Member, bytes: number): Promise<number> {
-  const port = await to.ask('listen', { bytes })
+  return (bytes / MIB / (await pour(from, to, { bytes }))) * 1_000
+}
+
+/** The least that still is a copy of sessions, in a process as cold as a newcomer. */
+async function floor(
+  from: Member,
+  { sessions, bytes }: SessionShape,
+): Promise<{ floorMibPerSecond: number; floorCpuUs: number }> {
+  const to: Member = new Worker<TransferOrders>('transfer-member.js')
+  try {
+    await to.loaded
+    const cpuBefore = await to.cpuMs()
+    const ms = await pour(from, to, { bytes, sessions })
+    const cpuMs = (await to.cpuMs()) - cpuBefore
+    return { floorMibPerSecond: ((sessions * bytes) / MIB / ms) * 1_000, floorCpuUs: (cpuMs * 1_000) / sessions }
+  } finally {
+    await to.stop()
+  }
+}
+
+/** Milliseconds until all is there. */
+async function pour(from: Member, to: Member, what: Pouring): Promise<number> {
+  const port = await to.ask('listen', what)
   const ended = to.ask('received', undefined)
-  const { startedAt } = await from.ask('send', { port, bytes })
-  return (bytes / MIB / ((await ended).endedAt - startedAt)) * 1_000
+  const { startedAt } = await from.ask('send', { ...what, port })
+  return (await ended).endedAt - startedAt
 }
 
 function targets(rows: readonly Row[]): Target[] {
