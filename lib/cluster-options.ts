@@ -7,6 +7,7 @@ import { custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './optio
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/replica-options.js'
 import type { Runtime } from './runtime/runtime.js'
 import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
+import { type LoginPolicy, resolveLoginPolicy, type UsersOptions } from './users/login-policy.js'
 import type { SessionCodec } from './session/session-delta.js'
 
 const BYTE = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
@@ -67,6 +68,8 @@ export interface ClusterOptions {
   readonly replication?: ReplicaOptionsInput
   /** Sessions' lifetime, and what a write waits for. Default: 1800 s; one other member has applied it, at most 1 s. */
   readonly sessions?: DeltaManagerOptions
+  /** How many logins a principal may have. Default: as many as it likes. */
+  readonly users?: UsersOptions
   /**
    * How attribute values become bytes and values again; every member must use the same. Default: msgpackr with structured
    * clone, which keeps Dates, Maps, Sets, typed arrays and references, and no classes.
@@ -80,7 +83,8 @@ export interface ClusterOptions {
 export interface ResolvedClusterOptions {
   readonly channel: ChannelOptions
   readonly replication: ReplicaOptionsInput
-  readonly sessions: DeltaManagerOptions
+  readonly sessions: Required<DeltaManagerOptions>
+  readonly users: LoginPolicy
   readonly codec: SessionCodec | undefined
 }
 
@@ -88,7 +92,7 @@ export interface ResolvedClusterOptions {
  * @throws {InvalidOptionError} for unknown names, bad values and pairs that contradict each other
  */
 export function resolveClusterOptions(options: ClusterOptions, defaultName: string): ResolvedClusterOptions {
-  const { interceptors, replication, sessions, codec, runtime: _runtime, ...rest } = options
+  const { interceptors, replication, sessions, users, codec, runtime: _runtime, ...rest } = options
   const channel = resolve(CHANNEL_RULES, rest)
   const { membership } = channel
   if (membership.dropTime < 2 * membership.frequency) {
@@ -113,6 +117,7 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
     },
     replication: resolveReplicaOptions(remembering),
     sessions: resolveDeltaManagerOptions(sessions),
+    users: resolveLoginPolicy(users, 'users.'),
     codec,
   }
 }

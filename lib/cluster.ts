@@ -1,7 +1,16 @@
 import { EventEmitter } from 'node:events'
 import { Channel } from './channel/channel.js'
+import {
+  type DrainOptions,
+  type DrainReport,
+  drain,
+  type ResolvedDrainOptions,
+  resolveDrainOptions,
+} from './cluster-drain.js'
 import { type ClusterOptions, type ResolvedClusterOptions, resolveClusterOptions } from './cluster-options.js'
 import { InvalidOptionError, InvalidStateError } from './errors.js'
+import type { ClusterState } from './http/readiness.js'
+import type { SessionHost } from './http/session-host.js'
 import type { Member } from './membership/member.js'
 import type { RecordChange } from './replication/replica-contract.js'
 import { ReplicatedMap } from './replication/replicated-map.js'
@@ -9,7 +18,8 @@ import { ReplicaScope, type ScopeEnvironment, type ScopeStats } from './replicat
 import { createNodeRuntime } from './runtime/node-runtime.js'
 import type { Runtime } from './runtime/runtime.js'
 import { DeltaManager } from './session/delta-manager.js'
-import type { SessionHost, SessionStats } from './session/session-manager.js'
+import type { SessionStats } from './session/session-manager.js'
+import { Users } from './users/users.js'
 
 const SESSIONS_TOPIC = '~sessions'
 const MAP_TOPIC_PREFIX = '~map:'
@@ -22,12 +32,16 @@ export interface ClusterEvents {
   memberDisappeared: [member: Member, reason: 'dead' | 'left' | 'superseded']
   /** A member whose clock differs from the group's by more than 10 s was refused. */
   clockDivergence: [member: Member, aheadMs: number]
+  /** This member stands elsewhere now; see {@link ClusterState}. `joining` is never told: it is the first. */
+  stateChanged: [state: ClusterState]
 }
 
 /** Plain figures of one moment. */
 export interface ClusterStats {
   /** This member's name. */
   readonly name: string
+  /** Where this member stands. */
+  readonly state: ClusterState
   /** How many others are there. */
   readonly members: number
   /** See `Channel.stats`. */
@@ -42,7 +56,7 @@ export interface ClusterStats {
  * This process as a member of its group: the sessions, maps and channel it shares with the others (Tomcat's
  * SimpleTcpCluster, without a container around it).
  *
- * Ends with `leave()`, or `await using`.
+ * Ends with `drain()`, with `leave()`, or `await using`.
  */
 export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost {
   /** The group's messages; runs until `leave`, which also stops it: do not stop it yourself. */
@@ -52,6 +66,11 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
   readonly #maps = new Map<string, ReplicatedMap<unknown>>()
   readonly #scope: ReplicaScope
   readonly #sessions: DeltaManager
+  readonly #users: Users
+  readonly #ending = new AbortController()
+  readonly #leaving = new AbortController()
+  #state: ClusterState = 'joining'
+  #drained: Promise<DrainReport> | undefined
   #left: Promise<void> | undefined
 
   /** Use `createCluster`. The channel is running. */
@@ -69,21 +88,31 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
         for (const listener of listeners) listener(change)
       },
     })
+    const parts = {
+      store: this.#scope.replica,
+      clock: runtime.clock,
+      random: runtime.random,
+      onChange: (listener: (change: RecordChange) => void) => {
+        listeners.add(listener)
+        return () => listeners.delete(listener)
+      },
+    }
     this.#sessions = new DeltaManager(
       {
-        store: this.#scope.replica,
+        ...parts,
         freshness: this.#scope,
-        clock: runtime.clock,
-        random: runtime.random,
+        clusterMs: () => channel.clusterTime(),
         ...(options.codec === undefined ? {} : { codec: options.codec }),
-        onChange: listener => {
-          listeners.add(listener)
-          return () => listeners.delete(listener)
-        },
       },
       options.sessions,
     )
+    this.#users = new Users({ ...parts, sessions: this.#sessions, receipts: options.sessions }, options.users)
+    // First, so that listeners of the sessions' events find the users as they are then.
+    this.#users.start()
     this.#sessions.start()
+    void this.#scope.ready.then(() => {
+      if (this.#state === 'joining') this.#become('ready')
+    })
   }
 
   /** This member's name. */
@@ -101,6 +130,11 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
     return this.#sessions
   }
 
+  /** Who is logged in, on whatever member. */
+  get users(): Users {
+    return this.#users
+  }
+
   /** The replica under the sessions, for tools and tests that look at stamps and digests. */
   get replication(): ReplicaScope {
     return this.#scope
@@ -109,6 +143,19 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
   /** Fulfilled once this member has every session the group had when it joined; after `createCluster` it is. */
   get ready(): Promise<void> {
     return this.#scope.ready
+  }
+
+  /** Where this member stands; `readyHandler` from `tribeline/http` tells it to balancers. */
+  get state(): ClusterState {
+    return this.#state
+  }
+
+  /**
+   * Aborted when connections that would never end by themselves must end (server-sent events, WebSocket): when the grace
+   * of `drain` is over, or at `leave`.
+   */
+  get signal(): AbortSignal {
+    return this.#ending.signal
   }
 
   /**
@@ -133,11 +180,33 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
   stats(): ClusterStats {
     return {
       name: this.name,
+      state: this.#state,
       members: this.members.length,
       channel: this.channel.stats(),
       sessions: this.#sessions.stats(),
       replication: this.#scope.stats(),
     }
+  }
+
+  /**
+   * Takes this member out of service so that no client notices, for a planned stop: its state becomes `draining` (and
+   * `readyHandler` says 503); it goes on serving for `graceMs`, since balancers notice late; `signal` is aborted and the
+   * servers given are closed, with patience for requests under way; it waits until the others have all that is here;
+   * then it leaves. Every wait is bounded. Tribeline installs no signal handlers; an application does:
+   *
+   * ```ts
+   * process.once('SIGTERM', () => cluster.drain({ server }).then(() => process.exit(0)))
+   * ```
+   *
+   * Calls share one drain, that of the first call's options; `leave` meanwhile cuts it short. The order is that of
+   * Kubernetes' pod termination, whose removal of an endpoint races with SIGTERM (kubernetes/kubernetes#38456).
+   *
+   * @throws {InvalidOptionError} which option, what is allowed, what came; nothing has happened then
+   */
+  async drain(options: DrainOptions = {}): Promise<DrainReport> {
+    const resolved = resolveDrainOptions(options)
+    this.#drained ??= this.#drain(resolved)
+    return await this.#drained
   }
 
   /**
@@ -153,11 +222,43 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
     await this.leave()
   }
 
+  #drain(options: ResolvedDrainOptions): Promise<DrainReport> {
+    if (this.#left === undefined) this.#become('draining')
+    return drain(
+      {
+        clock: this.#runtime.clock,
+        left: this.#leaving.signal,
+        endConnections: () => this.#ending.abort(),
+        handOver: (timeoutMs, signal) =>
+          Promise.all([this.#scope, ...this.#maps.values()].map(part => part.handOver(timeoutMs, signal))),
+        leave: () => this.leave(),
+      },
+      options,
+    )
+  }
+
   async #leave(): Promise<void> {
+    if (this.#state !== 'draining') this.#become('draining')
+    this.#leaving.abort()
+    this.#ending.abort()
     await this.#sessions.stop()
+    this.#users.stop()
     this.#scope.close()
     for (const map of this.#maps.values()) map.close()
     await this.channel.stop()
+    this.#become('left')
+  }
+
+  #become(state: ClusterState): void {
+    this.#state = state
+    try {
+      this.emit('stateChanged', state)
+    } catch (error) {
+      // As any error of a listener: uncaught, and outside of what must go on.
+      this.#runtime.clock.soon(() => {
+        throw error
+      })
+    }
   }
 
   #environment(topic: string): ScopeEnvironment {

@@ -74,6 +74,35 @@ export class SessionInvalidError extends TribelineError {
   }
 }
 
+/** The reason of {@link Session.signal}: the session is over. Nothing throws it. */
+export class SessionEndedError extends TribelineError {
+  /** See {@link SessionWhy}. */
+  readonly why: string
+  constructor(why: string) {
+    super('SESSION_ENDED', `The session has ended (${why})`)
+    this.why = why
+  }
+}
+
+/** A principal has as many sessions as it may, and the policy is to refuse one more. The session is as it was. */
+export class LoginRefusedError extends TribelineError {
+  /** How many it may have. */
+  readonly maxSessions: number
+  constructor(maxSessions: number) {
+    super('LOGIN_REFUSED', `The principal has ${maxSessions} sessions already, which is as many as it may`, {
+      retriable: true,
+    })
+    this.maxSessions = maxSessions
+  }
+}
+
+/** A view that was opened to be read was told to change its session. Nothing was changed. */
+export class SessionReadOnlyError extends TribelineError {
+  constructor(id: string) {
+    super('SESSION_READ_ONLY', `Session ${id.slice(0, 6)}… is open for reading only`)
+  }
+}
+
 /**
  * The process stood still between reading and writing a session, and meanwhile other members changed what was to be
  * written. Nothing of that commit was written; begin again with what is there now.

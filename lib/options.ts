@@ -7,18 +7,19 @@ export interface OptionRule<T> {
   readonly accepts: (value: unknown) => boolean
 }
 
+/** What an option can be, other than a block of options. */
+type Leaf = string | number | boolean | readonly unknown[] | RegExp | ((...args: never[]) => unknown)
+
 type RuleTree = { readonly [name: string]: OptionRule<unknown> | RuleTree }
 
 /** The rules that read options of this type, block by block. */
 export type RulesOf<Options> = {
-  readonly [Name in keyof Options]: Options[Name] extends string | number | boolean | readonly unknown[]
-    ? OptionRule<Options[Name]>
-    : RulesOf<Options[Name]>
+  readonly [Name in keyof Options]: Options[Name] extends Leaf ? OptionRule<Options[Name]> : RulesOf<Options[Name]>
 }
 
 /** What a caller may give: any part of the options. */
 export type Given<Options> = {
-  readonly [Name in keyof Options]?: Options[Name] extends string | number | boolean | readonly unknown[]
+  readonly [Name in keyof Options]?: Options[Name] extends Leaf
     ? Options[Name] | undefined
     : Given<Options[Name]> | undefined
 }
@@ -86,6 +87,24 @@ export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> 
     else throw new InvalidOptionError(path + name, rule.expected, value)
   }
   return Object.freeze(result) as Options
+}
+
+/**
+ * Of the options that the rules name, those that the caller gives: what is left out is for somebody else to decide.
+ * Other names are not looked at.
+ *
+ * @throws {InvalidOptionError} naming the option, what is allowed and what came, for a bad value
+ */
+export function pick<Options>(rules: RulesOf<Options>, from: Given<Options>): Partial<Options> {
+  const values = from as Record<string, unknown>
+  const result: Record<string, unknown> = {}
+  for (const [name, rule] of Object.entries(rules as unknown as Record<string, OptionRule<unknown>>)) {
+    const value = values[name]
+    if (value === undefined) continue
+    if (!rule.accepts(value)) throw new InvalidOptionError(name, rule.expected, value)
+    result[name] = value
+  }
+  return result as Partial<Options>
 }
 
 function isRule(rule: OptionRule<unknown> | RuleTree): rule is OptionRule<unknown> {

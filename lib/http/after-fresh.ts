@@ -10,3 +10,8 @@ export function afterFresh(sessions: Pick<SessionManager, 'whenFresh'>, run: () 
   // It may have stood still again; and outside the promise, where an error would be an unhandled rejection.
   void wait.then(() => process.nextTick(() => afterFresh(sessions, run)))
 }
+
+/** Fulfilled, never rejected, as soon as the local copy has caught up after a stall of this process. */
+export async function freshened(sessions: Pick<SessionManager, 'whenFresh'>): Promise<void> {
+  for (let wait = sessions.whenFresh(); wait !== undefined; wait = sessions.whenFresh()) await wait
+}

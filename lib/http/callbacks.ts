@@ -1,3 +1,4 @@
+import { isAtOnce } from '../session/receipts.js'
 import type { SessionManager } from '../session/session-manager.js'
 import { afterFresh } from './after-fresh.js'
 
@@ -38,7 +39,7 @@ export function settle(
       return callback(error)
     }
     if (callback === undefined) return
-    if (receipt === undefined) return callback(null)
+    if (receipt === undefined || isAtOnce(receipt)) return callback(null)
     // Outside the promise, so that what the callback throws is its own and not an unhandled rejection.
     receipt.then(
       () => process.nextTick(callback, null),

@@ -2,17 +2,18 @@ import { createRequire } from 'node:module'
 import type { Request } from 'express'
 import type session from 'express-session'
 import type { Session as ExpressSession, SessionData } from 'express-session'
+import { LRUCache } from 'lru-cache'
 import { TribelineError } from '../errors.js'
 import type { Session } from '../session/session.js'
 import { answer, type Callback, settle } from './callbacks.js'
 import { dataOf, type StoredData, StoredSessions, type StoreOptions } from './stored-sessions.js'
+import { remember, viewOf } from './stored-view.js'
 
-/**
- * Where an object we handed out keeps the view it was made from: the base of the merge. One for all stores, so that
- * facades may be mixed; not enumerable, so that copies and JSON are without it. A WeakMap would cost the garbage
- * collector several times what the rest of a load does.
- */
-const VIEW: unique symbol = Symbol('tribeline.view')
+export type { RouteCookieOptions } from './route-cookie.js'
+export { isStale, routeCookie } from './route-cookie.js'
+
+/** Ended sessions whose last write is remembered, for the answers under way. */
+const ENDED_MAX = 1_000
 
 const Store: typeof session.Store = loadStore()
 
@@ -36,6 +37,7 @@ export interface TribelineStoreOptions extends StoreOptions {}
  */
 export class TribelineStore extends Store {
   readonly #stored: StoredSessions
+  readonly #ended = new LRUCache<string, string>({ max: ENDED_MAX })
 
   /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
   constructor(options: TribelineStoreOptions) {
@@ -60,7 +62,17 @@ export class TribelineStore extends Store {
   }
 
   override destroy(sid: string, callback?: Callback<[]>): void {
-    settle(this.#stored.sessions, callback, () => this.#stored.find(sid)?.invalidate())
+    settle(this.#stored.sessions, callback, () => {
+      const view = this.#stored.find(sid)
+      const receipt = view?.invalidate()
+      if (view?.writeToken !== undefined) this.#ended.set(sid, view.writeToken)
+      return receipt
+    })
+  }
+
+  /** Names the write by which this store ended a session, one of the last 1,000; for `SessionManager.whenCaughtUp`. */
+  endOf(sid: string): string | undefined {
+    return this.#ended.get(sid)
   }
 
   /** Extends the session's life. Changes no data, and neither makes a session nor brings one back. */
@@ -111,15 +123,6 @@ export class TribelineStore extends Store {
     const view = viewOf(data)
     return view !== undefined && this.#stored.isOf(view, sid) ? view : undefined
   }
-}
-
-function remember(data: object, view: Session): void {
-  // Not by assignment: a frozen object has no base, and that is all.
-  Reflect.defineProperty(data, VIEW, { value: view, writable: true, configurable: true, enumerable: false })
-}
-
-function viewOf(data: object): Session | undefined {
-  return (data as { [VIEW]?: Session } | undefined)?.[VIEW]
 }
 
 function load(view: Session): SessionData {

@@ -1,16 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { afterFresh } from './after-fresh.js'
 import { describesBody, NodeExchange } from './node-exchange.js'
 import { attach, exchangeOf } from './node-hooks.js'
 import type { RequestSession } from './request-session.js'
 import type { ClusterSessionOptions } from './session-gate.js'
 import { SessionGate } from './session-gate.js'
 
+export type { CookieRouting } from './cookie-value.js'
 export { FastifySessionStore } from './fastify-store.js'
 export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
 export type { SessionCookieOptions } from './session-cookie.js'
-export type { ClusterSessionOptions } from './session-gate.js'
+export type { ClusterSessionOptions, SessionMove } from './session-gate.js'
+export { SessionHttpStats } from './session-http-stats.js'
 export type { StoredData, StoreOptions } from './stored-sessions.js'
 
 /** Fastify says by its `trustProxy` whether a proxy is to be believed. */
@@ -48,8 +49,6 @@ export function sessionOf(request: FastifyRequest): RequestSession | undefined {
  */
 export async function fastifySession(app: FastifyInstance, options: ClusterSessionOptions): Promise<void> {
   const gate = new SessionGate(options)
-  const begin = (request: FastifyRequest, reply: FastifyReply): void =>
-    attach(new FastifyExchange(gate, request, reply), request.raw, reply.raw)
 
   app.decorateRequest<unknown, string>('session', {
     getter(this: FastifyRequest) {
@@ -64,15 +63,18 @@ export async function fastifySession(app: FastifyInstance, options: ClusterSessi
   app.addHook('onRequest', (request, reply, next) => {
     const { raw } = request
     if (exchangeOf(raw) !== undefined || !gate.admits(request.originalUrl, raw)) return next()
-    if (gate.sessions.whenFresh() === undefined) {
-      begin(request, reply)
+    const exchange = new FastifyExchange(gate, request, reply)
+    const wait = exchange.whenReady()
+    if (wait === undefined) {
+      attach(exchange, raw, reply.raw)
       return next()
     }
-    afterFresh(gate.sessions, () => {
+    const goOn = (): void => {
       if (reply.raw.destroyed || reply.raw.writableEnded) return
-      begin(request, reply)
+      attach(exchange, raw, reply.raw)
       next()
-    })
+    }
+    void wait.then(() => process.nextTick(goOn))
   })
 
   app.addHook('onSend', (request, reply, payload, next) => {

@@ -5,8 +5,11 @@ import { SessionExchange } from './session-exchange.js'
 import type { SessionOptions } from './session-gate.js'
 import { SessionGate } from './session-gate.js'
 
+export type { CookieRouting } from './cookie-value.js'
 export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
 export type { SessionCookieOptions } from './session-cookie.js'
+export type { SessionMove } from './session-gate.js'
+export { SessionHttpStats } from './session-http-stats.js'
 
 /** Options of {@link honoSession}; `filter` and `onError` get Hono's context. */
 export interface HonoSessionOptions extends SessionOptions<Context> {}
@@ -25,6 +28,10 @@ class HonoExchange extends SessionExchange<Context> {
   constructor(gate: SessionGate<Context>, c: SessionContext) {
     super(gate, c.req.header('cookie'))
     this.request = c
+  }
+
+  protected override get url(): string {
+    return this.request.req.path
   }
 
   protected override get isSecure(): boolean {
@@ -52,11 +59,11 @@ class HonoExchange extends SessionExchange<Context> {
  */
 export function honoSession(options: HonoSessionOptions): MiddlewareHandler<HonoSession> {
   const gate = new SessionGate(options)
-  const { sessions } = gate
   return async function handleSession(c, next) {
     if (c.get('session') !== undefined || !gate.admits(c.req.path, c)) return next()
-    for (let wait = sessions.whenFresh(); wait !== undefined; wait = sessions.whenFresh()) await wait
     const exchange = new HonoExchange(gate, c)
+    const wait = exchange.whenReady()
+    if (wait !== undefined) await wait
     c.set('session', exchange.facade)
     await next()
     if ((c.get('session') as RequestSession | null | undefined) == null) exchange.invalidate()

@@ -6,11 +6,13 @@ import type { RequestSession } from './request-session.js'
 import type { ClusterSessionOptions } from './session-gate.js'
 import { SessionGate } from './session-gate.js'
 
+export type { CookieRouting } from './cookie-value.js'
 export type { KoaStoreContext } from './koa-store.js'
 export { KoaSessionStore } from './koa-store.js'
 export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
 export type { SessionCookieOptions } from './session-cookie.js'
-export type { ClusterSessionOptions } from './session-gate.js'
+export type { ClusterSessionOptions, SessionMove } from './session-gate.js'
+export { SessionHttpStats } from './session-http-stats.js'
 export type { StoredData, StoreOptions } from './stored-sessions.js'
 
 /** Koa says by `app.proxy` whether a proxy is to be believed. */
@@ -20,6 +22,10 @@ class KoaExchange extends NodeExchange {
   constructor(gate: SessionGate<IncomingMessage>, ctx: Context) {
     super(gate, ctx.req, ctx.res)
     this.#ctx = ctx
+  }
+
+  protected override get url(): string {
+    return this.#ctx.originalUrl
   }
 
   protected override get isSecure(): boolean {
@@ -56,17 +62,18 @@ export function sessionOf(ctx: Pick<Context, 'req'>): RequestSession | undefined
  */
 export function koaSession(options: ClusterSessionOptions): Middleware {
   const gate = new SessionGate(options)
-  const { sessions } = gate
   return async function handleSession(ctx, next) {
     const { req, res } = ctx
     if (exchangeOf(req) !== undefined || !gate.admits(ctx.originalUrl, req)) return next()
-    for (let wait = sessions.whenFresh(); wait !== undefined; wait = sessions.whenFresh()) await wait
+    const exchange = new KoaExchange(gate, ctx)
+    const wait = exchange.whenReady()
+    if (wait !== undefined) await wait
     if (res.destroyed || res.writableEnded) {
       // The client hung up meanwhile, and asks elsewhere by now.
       ctx.respond = false
       return
     }
-    attach(new KoaExchange(gate, ctx), req, res)
+    attach(exchange, req, res)
     Object.defineProperty(ctx, 'session', SESSION)
     return next()
   }

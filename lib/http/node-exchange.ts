@@ -16,11 +16,14 @@ export class NodeExchange extends SessionExchange<IncomingMessage> {
     this.#res = res
   }
 
-  protected override get isSecure(): boolean {
+  protected override get url(): string {
     const { request } = this
-    if ((request.socket as { encrypted?: boolean }).encrypted === true) return true
-    // Express says so, by its own rule for proxies.
-    return this.gate.isForwardedSecure(request.headers['x-forwarded-proto']) || saysSecure(request)
+    // Below a path where something is mounted, Express and Connect shorten `url`.
+    return (request as { originalUrl?: string }).originalUrl ?? request.url ?? '/'
+  }
+
+  protected override get isSecure(): boolean {
+    return isSecureRequest(this.request, this.gate)
   }
 
   protected override get isHeaded(): boolean {
@@ -68,8 +71,11 @@ export class NodeExchange extends SessionExchange<IncomingMessage> {
   }
 }
 
-function saysSecure(req: IncomingMessage): boolean {
-  return (req as { secure?: boolean }).secure === true
+/** Whether a request came over TLS, as far as proxies are trusted. */
+export function isSecureRequest(req: IncomingMessage, gate: SessionGate<IncomingMessage>): boolean {
+  if ((req.socket as { encrypted?: boolean }).encrypted === true) return true
+  // Express says so, by its own rule for proxies.
+  return gate.isForwardedSecure(req.headers['x-forwarded-proto']) || (req as { secure?: boolean }).secure === true
 }
 
 /** Says that the request had no effect instead of what its handler wanted to say. */
@@ -88,7 +94,7 @@ export function describesBody(name: string): boolean {
 }
 
 /** Adds Set-Cookie beside those of `setHeader` and those in the arguments of `writeHead`, which would replace them. */
-function addCookies(res: ServerResponse, args: unknown[], cookies: readonly string[]): void {
+export function addCookies(res: ServerResponse, args: unknown[], cookies: readonly string[]): void {
   if (cookies.length === 0) return
   const headers = args.find(arg => typeof arg === 'object' && arg !== null)
   if (Array.isArray(headers) && hasSetCookie(headers)) {

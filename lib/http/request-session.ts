@@ -1,5 +1,6 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { Session } from '../session/session.js'
+import type { LoginOptions } from '../users/users.js'
 
 /** What is kept when a session is regenerated. `true`: everything; a list: these attributes. Default: nothing. */
 export interface RegenerateOptions {
@@ -11,11 +12,32 @@ export interface RegenerateOptions {
 export interface RequestSessionMethods {
   /**
    * Gives the client a new session id; the old one is dead at once. With `keep: true` it is the same session, and
-   * requests under way keep their view of it; otherwise the old session ends and a new one begins.
+   * requests under way keep their view of it; otherwise the old session ends, with the sign-on it belongs to, and a new
+   * one begins.
    */
   regenerate(options?: RegenerateOptions): RequestSession
   /** Writes the changes now instead of when the response goes out. Undefined: there were none. */
   save(): Promise<SendReceipt | undefined>
+  /**
+   * Makes it the principal's session, under a new id, and stores it: see {@link Users.login}. With the option `signOn` of
+   * the adapter it is the login of all applications that have that. Call it before the headers go out.
+   *
+   * Rejects with a {@link LoginRefusedError} when the principal has as many sessions as it may, and the policy is to
+   * refuse; with what `Users.login` throws otherwise; and with an {@link InvalidStateError} without `cluster.users`.
+   */
+  login(principal: string, options?: LoginOptions): Promise<SendReceipt | undefined>
+  /**
+   * Ends the session on every member, and with it those of the other applications if it belongs to a sign-on.
+   *
+   * Rejects with a {@link SessionInvalidError} when it was invalidated before.
+   */
+  logout(): Promise<SendReceipt | undefined>
+  /**
+   * Whether the client has written something that this member does not have, although the request waited for it
+   * (`catchUpMs`): what it reads may be older than what the client has seen, up to a session that is not found, and what it
+   * writes may overwrite what it did not know. Say so, ask to try again, or go on, as the application can bear.
+   */
+  readonly stale: boolean
 }
 
 /**
@@ -27,10 +49,15 @@ export type RequestSession = Session & RequestSessionMethods & { [name: string]:
 
 /** Who carries out what a request's session is told and a {@link Session} alone cannot do. */
 export interface FacadeOwner {
+  /** See {@link RequestSessionMethods.stale}. */
+  readonly stale: boolean
   regenerate(session: Session, options: RegenerateOptions): RequestSession
   save(session: Session): Promise<SendReceipt | undefined>
-  /** The reply waits for this receipt. */
-  keep(receipt: Promise<SendReceipt> | undefined): Promise<SendReceipt> | undefined
+  login(session: Session, principal: string, options: LoginOptions): Promise<SendReceipt | undefined>
+  logout(session: Session): Promise<SendReceipt | undefined>
+  /** As {@link Session.invalidate}; a principal's is logged out. */
+  endSession(session: Session): Promise<SendReceipt> | undefined
+  changeId(session: Session): Promise<SendReceipt> | undefined
 }
 
 const METHODS: Readonly<Record<string, (owner: FacadeOwner, session: Session) => unknown>> = Object.assign(
@@ -40,9 +67,15 @@ const METHODS: Readonly<Record<string, (owner: FacadeOwner, session: Session) =>
       (owner: FacadeOwner, session: Session) =>
       (options: RegenerateOptions = {}) =>
         owner.regenerate(session, options),
+    stale: (owner: FacadeOwner) => owner.stale,
     save: (owner: FacadeOwner, session: Session) => () => owner.save(session),
-    invalidate: (owner: FacadeOwner, session: Session) => () => owner.keep(session.invalidate()),
-    changeId: (owner: FacadeOwner, session: Session) => () => owner.keep(session.changeId()),
+    login:
+      (owner: FacadeOwner, session: Session) =>
+      (principal: string, options: LoginOptions = {}) =>
+        owner.login(session, principal, options),
+    logout: (owner: FacadeOwner, session: Session) => () => owner.logout(session),
+    invalidate: (owner: FacadeOwner, session: Session) => () => owner.endSession(session),
+    changeId: (owner: FacadeOwner, session: Session) => () => owner.changeId(session),
   },
 )
 
@@ -77,6 +110,8 @@ class FacadeTraps implements ProxyHandler<Session> {
   }
 
   set(target: Session, name: string | symbol, value: unknown): boolean {
+    // Not to be lost without a word where the application has an attribute of that name.
+    if (name in METHODS) return false
     if (isOwn(name)) return Reflect.set(target, name, value, target)
     target.set(name as string, value)
     return true

@@ -2,11 +2,14 @@ import { parseCookie, stringifySetCookie } from 'cookie'
 import { sign, unsign } from 'cookie-signature'
 import { LRUCache } from 'lru-cache'
 import { InvalidOptionError } from '../errors.js'
+import { type CookieRouting, readCookieValue, writeCookieValue } from './cookie-value.js'
 
 /** Verified cookie values remembered, so that a busy client's signature is computed once. */
 const VERIFIED_MAX = 10_000
 /** Longest cookie value that is looked at. */
 const VALUE_LENGTH_MAX = 4096
+/** Names of members; whatever else a client sends as its route is as good as none. */
+const ROUTE = /^[\w-]{1,64}$/
 
 /** Attributes of the session cookie, named as in express-session. */
 export interface SessionCookieOptions {
@@ -30,18 +33,25 @@ export interface SessionCookieOptions {
 export interface SentCookies {
   /** The id in the session cookie, if we signed it. */
   readonly id: string | undefined
-  /** The route cookie, as it came. */
+  /** The member the client was bound to, if what it says can be a member's name. Unsigned: only a hint. */
   readonly route: string | undefined
+  /** Whether the session cookie has the format that is issued now. */
+  readonly isCurrent: boolean
 }
 
-const NO_COOKIES: SentCookies = { id: undefined, route: undefined }
+const NO_COOKIES: SentCookies = { id: undefined, route: undefined, isCurrent: true }
 
-/** Reads and issues the session cookie, in the bytes express-session uses: `s:<id>.<HMAC-SHA-256, base64>`. */
+/**
+ * Reads and issues the session cookie, in the bytes express-session uses: `s:<id>.<HMAC-SHA-256, base64>`, or in one of
+ * the formats with a route; it reads all of them.
+ */
 export class SessionCookie {
   /** The cookie's name. */
   readonly name: string
   /** Its attributes, as given. */
   readonly options: SessionCookieOptions
+  /** How it carries the route. */
+  readonly routing: CookieRouting
   readonly #secrets: readonly string[]
   readonly #verified = new LRUCache<string, string>({ max: VERIFIED_MAX })
 
@@ -51,22 +61,20 @@ export class SessionCookie {
    * @throws {InvalidOptionError} without a secret or with an empty one, for a `maxAge` that is not above 0, and for a
    *   name or attribute that no cookie may have
    */
-  constructor(name: string, secret: string | readonly string[], options: SessionCookieOptions = {}) {
-    const secrets = typeof secret === 'string' ? [secret] : [...(secret ?? [])]
-    if (secrets.length === 0 || secrets.some(one => typeof one !== 'string' || one === '')) {
-      throw new InvalidOptionError(
-        'secret',
-        'a string, or a list of them, none empty',
-        secret === '' ? 'none' : 'other',
-      )
-    }
+  constructor(
+    name: string,
+    secret: string | readonly string[],
+    options: SessionCookieOptions = {},
+    routing: CookieRouting = 'cookie',
+  ) {
+    this.#secrets = secretsOf(secret)
     const { maxAge } = options
     if (maxAge !== undefined && !(Number.isFinite(maxAge) && maxAge > 0)) {
       throw new InvalidOptionError('cookie.maxAge', 'a positive number of milliseconds', maxAge)
     }
     this.name = name
     this.options = options
-    this.#secrets = secrets
+    this.routing = routing
     this.issue('check', true)
   }
 
@@ -79,55 +87,96 @@ export class SessionCookie {
   read(header: string | undefined, routeCookie: string | undefined): SentCookies {
     if (header === undefined) return NO_COOKIES
     const cookies = parseCookie(header)
+    const sent = cookies[this.name]
+    const value = sent === undefined || sent.length > VALUE_LENGTH_MAX ? undefined : readCookieValue(sent)
+    const companion = routeCookie === undefined ? undefined : cookies[routeCookie]
+    const route = companion ?? value?.route
     return {
-      id: this.verify(cookies[this.name]),
-      route: routeCookie === undefined ? undefined : cookies[routeCookie],
+      id: value === undefined ? undefined : this.#idOf(value.signed),
+      route: route !== undefined && ROUTE.test(route) ? route : undefined,
+      isCurrent: value === undefined || value.routing === this.routing,
     }
   }
 
-  /** The id in a cookie value, or undefined when no secret of ours has signed it. */
+  /** The id in a cookie value of any format, or undefined when no secret of ours has signed it. */
   verify(value: string | undefined): string | undefined {
-    if (value === undefined || !value.startsWith('s:') || value.length > VALUE_LENGTH_MAX) return undefined
-    const known = this.#verified.get(value)
-    if (known !== undefined) return known
-    for (const secret of this.#secrets) {
-      const id = unsign(value.slice(2), secret)
-      if (id === false || id === '') continue
-      this.#verified.set(value, id)
-      return id
-    }
-    return undefined
+    if (value === undefined || value.length > VALUE_LENGTH_MAX) return undefined
+    const signed = readCookieValue(value)?.signed
+    return signed === undefined ? undefined : this.#idOf(signed)
   }
 
-  /** The Set-Cookie value that hands `id` to the client. `secure`: whether this connection is. */
-  issue(id: string, secure: boolean): string {
-    return this.#serialize(this.name, `s:${sign(id, this.#secrets[0] as string)}`, secure, this.options.maxAge)
+  /**
+   * The Set-Cookie value that hands `id` to the client. `secure`: whether this connection is. `route`: in formats with one.
+   * `leftMs`: how long the session lives at most; a cookie with `maxAge` does not outlive it.
+   */
+  issue(id: string, secure: boolean, route = '', leftMs: number = Infinity): string {
+    const value = writeCookieValue(sign(id, this.#secrets[0] as string), this.routing, route)
+    const { maxAge } = this.options
+    // Whole seconds: rounded up as others are, it would outlive the session.
+    const lastsMs = maxAge === undefined ? undefined : Math.min(maxAge, Math.floor(leftMs / 1000) * 1000)
+    return setCookie(this.name, value, secure, this.options, lastsMs)
   }
 
   /** The Set-Cookie value that makes the client forget the session. */
   clear(secure: boolean): string {
-    return this.#serialize(this.name, '', secure, 0)
+    return setCookie(this.name, '', secure, this.options, 0)
   }
 
-  /** A second, unsigned cookie with the same attributes. */
+  /** A second cookie with the same attributes. */
   companion(name: string, value: string, secure: boolean): string {
-    return this.#serialize(name, value, secure, this.options.maxAge)
+    return setCookie(name, value, secure, this.options)
   }
 
-  #serialize(name: string, value: string, connectionSecure: boolean, maxAgeMs: number | undefined): string {
-    const { path = '/', httpOnly = true, sameSite = 'lax', secure = 'auto', domain, partitioned = false } = this.options
-    try {
-      return stringifySetCookie(name, value, {
-        path,
-        httpOnly,
-        sameSite,
-        partitioned,
-        secure: secure === 'auto' ? connectionSecure : secure,
-        ...(domain === undefined ? {} : { domain }),
-        ...(maxAgeMs === undefined ? {} : { maxAge: Math.ceil(maxAgeMs / 1000) }),
-      })
-    } catch (error) {
-      throw new InvalidOptionError('cookie', 'what a cookie allows', error instanceof Error ? error.message : name)
+  #idOf(signed: string): string | undefined {
+    const known = this.#verified.get(signed)
+    if (known !== undefined) return known
+    for (const secret of this.#secrets) {
+      const id = unsign(signed, secret)
+      if (id === false || id === '') continue
+      this.#verified.set(signed, id)
+      return id
     }
+    return undefined
+  }
+}
+
+/**
+ * A list of at least one secret.
+ *
+ * @throws {InvalidOptionError} without a secret, or with an empty one
+ */
+export function secretsOf(secret: string | readonly string[]): readonly string[] {
+  const secrets = typeof secret === 'string' ? [secret] : [...(secret ?? [])]
+  if (secrets.length === 0 || secrets.some(one => typeof one !== 'string' || one === '')) {
+    throw new InvalidOptionError('secret', 'a string, or a list of them, none empty', secret === '' ? 'none' : 'other')
+  }
+  return secrets
+}
+
+/**
+ * A Set-Cookie value. `connectionSecure`: whether the client's connection is, for `secure: 'auto'`.
+ *
+ * @throws {InvalidOptionError} for a name or attribute that no cookie may have
+ */
+export function setCookie(
+  name: string,
+  value: string,
+  connectionSecure: boolean,
+  options: SessionCookieOptions,
+  maxAgeMs: number | undefined = options.maxAge,
+): string {
+  const { path = '/', httpOnly = true, sameSite = 'lax', secure = 'auto', domain, partitioned = false } = options
+  try {
+    return stringifySetCookie(name, value, {
+      path,
+      httpOnly,
+      sameSite,
+      partitioned,
+      secure: secure === 'auto' ? connectionSecure : secure,
+      ...(domain === undefined ? {} : { domain }),
+      ...(maxAgeMs === undefined ? {} : { maxAge: Math.ceil(maxAgeMs / 1000) }),
+    })
+  } catch (error) {
+    throw new InvalidOptionError('cookie', 'what a cookie allows', error instanceof Error ? error.message : name)
   }
 }

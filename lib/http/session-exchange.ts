@@ -1,11 +1,15 @@
 import type { SendReceipt } from '../channel/topic.js'
-import { SessionOvertakenError } from '../errors.js'
+import { InvalidStateError, SessionOvertakenError } from '../errors.js'
+import { isAtOnce } from '../session/receipts.js'
 import type { Session } from '../session/session.js'
-import { afterFresh } from './after-fresh.js'
+import type { ViewOptions } from '../session/session-manager.js'
+import type { LoginOptions, Users } from '../users/users.js'
+import { afterFresh, freshened } from './after-fresh.js'
 import type { FacadeOwner, RegenerateOptions, RequestSession } from './request-session.js'
 import { facadeOf } from './request-session.js'
 import type { SentCookies } from './session-cookie.js'
 import { NONE, type SessionGate } from './session-gate.js'
+import { SignOnVisit } from './sign-on.js'
 
 /**
  * One request and its session, whatever the framework: reads the cookie and loads the session when first asked for it,
@@ -17,7 +21,15 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   #sent: SentCookies | undefined
   #session: Session | undefined
   #facade: RequestSession | undefined
+  /** What was written and is not acknowledged at once. */
   #receipts: Promise<unknown>[] | undefined
+  #wrote = false
+  /** What the client has seen, if some of it is not here. */
+  #unseen: readonly string[] = NONE
+  /** Tokens of views that have been replaced. */
+  #written: readonly string[] = NONE
+  #countedBytes = 0
+  readonly #signOn: SignOnVisit | undefined
   #headed = false
   #overtaken = false
   #closed = false
@@ -26,14 +38,37 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   constructor(gate: SessionGate<R>, header: string | undefined) {
     this.gate = gate
     this.#header = header
+    this.#signOn = gate.signOn === undefined ? undefined : new SignOnVisit(gate.signOn, header)
   }
 
   /** Whom errors are reported with. */
   protected abstract get request(): R
+  /** The request's path, with or without the query, as the client said it. */
+  protected abstract get url(): string
   /** Whether the client's connection is secure. */
   protected abstract get isSecure(): boolean
   /** Whether the reply's headers are out, so that no cookie can be added. */
   protected abstract get isHeaded(): boolean
+
+  /**
+   * To be waited for before anything else; see {@link SessionGate.whenReady}. Undefined: nothing to wait for. Never
+   * rejected.
+   */
+  whenReady(): Promise<void> | undefined {
+    this.gate.stats.requests++
+    const ready = this.gate.whenReady(this.#header)?.then(unseen => {
+      this.#unseen = unseen
+    })
+    const signOn = this.#signOn
+    const known = signOn?.whenKnown()
+    if (signOn === undefined || (known === undefined && !signOn.asks)) return ready
+    return this.#approved(signOn, Promise.all([ready, known]))
+  }
+
+  /** See {@link RequestSession.stale}. */
+  get stale(): boolean {
+    return this.#unseen.length > 0 || this.#signOn?.isLate === true
+  }
 
   /** What the application sees; loads the session. */
   get facade(): RequestSession {
@@ -65,7 +100,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   /** Ends the session, if there is one. */
   invalidate(): void {
     const session = this.#load()
-    if (session.isValid) this.keep(session.invalidate())
+    if (session.isValid) this.endSession(session)
   }
 
   /** The headers are about to go out: commits, and gives the cookies to be added to them. Nothing the second time. */
@@ -73,8 +108,19 @@ export abstract class SessionExchange<R> implements FacadeOwner {
     if (this.#headed) return NONE
     this.#headed = true
     this.commit()
-    if (this.#session === undefined) return NONE
-    return this.gate.answer(this.#session, this.#sentCookies(), () => this.isSecure)
+    const { gate } = this
+    // A client is bound to who serves it now, also when nobody looked at the session.
+    if (this.#session === undefined && gate.isBoundElsewhere(this.#header)) this.#session = this.#find()
+    const session = this.#session
+    if (session?.key !== undefined && !this.#wrote) gate.stats.reads++
+    const isSecure = (): boolean => this.isSecure
+    const known = session === undefined ? NONE : gate.answer(session, this.#sentCookies(), isSecure)
+    const shared = session === undefined ? undefined : this.#signOn?.answer(session, isSecure)
+    const cookies = shared === undefined ? known : [...known, ...shared]
+    const token = session?.writeToken
+    const written = token === undefined ? this.#written : [...this.#written, token]
+    const seen = gate.readYourWrites?.after(this.#unseen, written)
+    return seen === undefined ? cookies : [...cookies, gate.tellSeen(seen, this.isSecure)]
   }
 
   /** Writes what changed. What cannot be stored is reported and not thrown. */
@@ -90,7 +136,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
       if (late) throw new Error('A session was begun after the headers were sent; its client cannot get the cookie')
       // The end of the reply waits and then writes.
       if (session.key !== undefined && !gate.sessions.fresh) return
-      this.keep(gate.sessions.commit(session, gate.send))
+      this.#keep(gate.sessions.commit(session, gate.send))
     } catch (error) {
       if (error instanceof SessionOvertakenError) this.#overtaken = true
       gate.report(error, this.request)
@@ -131,13 +177,15 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   /** See {@link RequestSession.regenerate}. */
   regenerate(old: Session, options: RegenerateOptions): RequestSession {
     if (options.keep === true) {
-      this.keep(old.changeId())
+      this.changeId(old)
       return this.facade
     }
     const names = typeof options.keep === 'object' ? options.keep : []
     const kept = old.isValid ? names.filter(name => old.has(name)).map(name => [name, old.get(name)] as const) : []
-    if (old.isValid) this.keep(old.invalidate())
-    this.#session = this.gate.create(kept)
+    if (old.isValid) this.endSession(old)
+    if (old.writeToken !== undefined) this.#written = [...this.#written, old.writeToken]
+    this.#countedBytes = 0
+    this.#session = this.gate.create(this.#view, kept)
     this.#facade = undefined
     return this.facade
   }
@@ -145,20 +193,92 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   /** Writes at once, so that what changes afterwards is not in it; unless the copy is old after a stall. */
   async save(session: Session): Promise<SendReceipt | undefined> {
     const { sessions, send } = this.gate
-    for (let wait = sessions.whenFresh(); wait !== undefined; wait = sessions.whenFresh()) await wait
-    return this.keep(sessions.commit(session, { ...send, storeEmpty: true }))
+    await freshened(sessions)
+    return this.#keep(sessions.commit(session, { ...send, storeEmpty: true }))
   }
 
-  keep(receipt: Promise<SendReceipt> | undefined): Promise<SendReceipt> | undefined {
+  /** See {@link RequestSession.login}. */
+  async login(session: Session, principal: string, options: LoginOptions): Promise<SendReceipt | undefined> {
+    const { sessions, send } = this.gate
+    const users = this.#users()
+    await freshened(sessions)
+    const signOn = this.#signOn !== undefined
+    const receipt = this.#keep(users.login(session, principal, { ...send, signOn, ...options }))
+    this.#signOn?.loggedIn()
+    return receipt
+  }
+
+  /** See {@link RequestSession.logout}. */
+  async logout(session: Session): Promise<SendReceipt | undefined> {
+    const { sessions, send } = this.gate
+    const users = this.#users()
+    await freshened(sessions)
+    return this.#keep(users.logout(session, send))
+  }
+
+  endSession(session: Session): Promise<SendReceipt> | undefined {
+    const { users, send } = this.gate
+    // Also of a session that has just joined a sign-on, which its record does not say yet.
+    const isLogin = users !== undefined && session.principal !== undefined
+    return this.#keep(isLogin ? users.logout(session, send) : session.invalidate(send))
+  }
+
+  changeId(session: Session): Promise<SendReceipt> | undefined {
+    return this.#keep(session.changeId(this.gate.send))
+  }
+
+  /** The reply waits for this receipt. */
+  #keep(receipt: Promise<SendReceipt> | undefined): Promise<SendReceipt> | undefined {
     if (receipt === undefined) return undefined
+    const { stats } = this.gate
+    if (!this.#wrote) stats.writes++
+    this.#wrote = true
+    stats.deltas++
+    const bytes = this.#session?.writtenBytes ?? 0
+    stats.bytes += bytes - this.#countedBytes
+    this.#countedBytes = bytes
+    if (isAtOnce(receipt)) return receipt
     this.#receipts ??= []
     this.#receipts.push(receipt.catch(() => {}))
     return receipt
   }
 
   #load(): Session {
-    this.#session ??= this.gate.load(this.#sentCookies().id)
+    if (this.#session === undefined) {
+      this.#session = this.#find() ?? this.gate.create(this.#view)
+      // Its new id could not be told any more; and where something is not here, it may be that of its login.
+      if (!this.#headed && !this.isHeaded && !this.stale) this.#signOn?.join(this.#session)
+    }
     return this.#session
+  }
+
+  /** The application may take its time; the copy may have become old meanwhile. */
+  async #approved(signOn: SignOnVisit, ready: Promise<unknown>): Promise<void> {
+    await ready
+    const { id } = this.#sentCookies()
+    const { gate } = this
+    if (signOn.isLate && this.#unseen.length === 0) gate.stats.stale++
+    try {
+      const joins = !this.stale && this.#view?.readOnly !== true
+      if (joins) await signOn.approve(() => (id === undefined ? undefined : gate.sessions.find(id)))
+    } catch (error) {
+      gate.report(error, this.request)
+    }
+    await freshened(gate.sessions)
+  }
+
+  #users(): Users {
+    const { users } = this.gate
+    if (users === undefined) throw new InvalidStateError('a cluster with users', 'one without')
+    return users
+  }
+
+  #find(): Session | undefined {
+    return this.gate.find(this.#sentCookies(), this.request, this.#view)
+  }
+
+  get #view(): ViewOptions | undefined {
+    return this.gate.view(this.url, this.request)
   }
 
   #sentCookies(): SentCookies {

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { afterFresh } from './after-fresh.js'
 import { NodeExchange } from './node-exchange.js'
 import { attach, exchangeOf, exposeSession } from './node-hooks.js'
 import type { RequestSession } from './request-session.js'
@@ -26,6 +25,10 @@ export function sessionOf(req: IncomingMessage): RequestSession | undefined {
  * when the delta is acknowledged as `ack` asks, or after `ackTimeoutMs`: a client that follows a redirect to another
  * member finds what it wrote. A response that streams before it ends has sent its headers by then.
  *
+ * Clients need not stay with one member: a response that wrote names the write in a signed cookie, and a request waits
+ * until this member has it, up to `catchUpMs`, before its session is looked for and `next` is called. After that it is
+ * served with `req.session.stale`. See {@link SessionOptions.seenCookie}.
+ *
  * After a stall of this process (see {@link SessionManager.whenFresh}) requests wait until the local copy has caught up;
  * those whose client hung up meanwhile are dropped, for it asks elsewhere by now. A request that was under way commits
  * once the copy has caught up. If another member has changed the same attributes, nothing of it is stored, and it is
@@ -35,21 +38,25 @@ export function sessionOf(req: IncomingMessage): RequestSession | undefined {
  */
 export function clusterSession(options: ClusterSessionOptions): SessionHandler {
   const gate = new SessionGate(options)
-  const begin = (req: IncomingMessage, res: ServerResponse): void => {
-    attach(new NodeExchange(gate, req, res), req, res)
+  const begin = (exchange: NodeExchange, req: IncomingMessage, res: ServerResponse): void => {
+    attach(exchange, req, res)
     exposeSession(req)
   }
   return function handleSession(req: IncomingMessage & { originalUrl?: string }, res, next) {
     // Below a path where something is mounted, Express and Connect shorten `url`.
     if (exchangeOf(req) !== undefined || !gate.admits(req.originalUrl ?? req.url ?? '/', req)) return next()
-    if (gate.sessions.whenFresh() === undefined) {
-      begin(req, res)
+    const exchange = new NodeExchange(gate, req, res)
+    const wait = exchange.whenReady()
+    if (wait === undefined) {
+      begin(exchange, req, res)
       return next()
     }
-    afterFresh(gate.sessions, () => {
+    // Outside the promise, where an error would be an unhandled rejection.
+    const goOn = (): void => {
       if (res.destroyed || res.writableEnded || exchangeOf(req) !== undefined) return
-      begin(req, res)
+      begin(exchange, req, res)
       next()
-    })
+    }
+    void wait.then(() => process.nextTick(goOn))
   }
 }

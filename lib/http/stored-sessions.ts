@@ -1,7 +1,10 @@
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError, SessionInvalidError } from '../errors.js'
+import { type AttributeScopeOptions, scopeOf } from '../session/attribute-scope.js'
+import { overridesOf } from '../session/delta-manager-options.js'
 import type { Session } from '../session/session.js'
-import type { CommitOptions, SessionHost, SessionManager } from '../session/session-manager.js'
+import type { CommitOptions, CreateSessionOptions, SessionManager, ViewOptions } from '../session/session-manager.js'
 import { encodeValue } from '../wire/value-codec.js'
+import type { SessionHost } from './session-host.js'
 import type { StoredCookie } from './stored-cookie.js'
 import { COOKIE, cookieFrom, expiryOf, isOver, sameButExpiry, storedCookieOf } from './stored-cookie.js'
 
@@ -12,14 +15,22 @@ const TOUCH_MAX_MS = 60_000
 /** A touch writes the cookie, and no data that the handler changed without express-session's noticing. */
 const SILENT: CommitOptions = { ack: 'none', detect: 'set' }
 
-/** Options of the stores for other session libraries: a cluster, or the session manager alone. */
-export interface StoreOptions {
+/**
+ * Options of the stores for other session libraries: a cluster, or the session manager alone. `detect`, `merge`,
+ * `application` and `shared` override the manager's.
+ */
+export interface StoreOptions extends Pick<CommitOptions, 'detect' | 'merge'>, AttributeScopeOptions {
   readonly cluster?: SessionHost
   readonly sessions?: SessionManager
   /** Put before each id, so that several applications may share one cluster. Default none. */
   readonly prefix?: string
   /** Seconds a session without `cookie.maxAge` lives unused. Default: the manager's `maxInactiveInterval`. */
   readonly ttl?: number
+  /**
+   * Seconds after which a session that begins here ends however much it is used; 0: never. Default: the manager's. The
+   * cookie is the library's own and may outlive it; the session is then not found.
+   */
+  readonly maxLifetime?: number
   /** Milliseconds by which a touch must move the expiry to be sent. Default: 5 % of the lifetime, at most 60,000. */
   readonly touchAfterMs?: number
 }
@@ -42,26 +53,35 @@ export class StoredSessions {
   readonly #prefix: string
   readonly #ttl: number | undefined
   readonly #touchAfterMs: number | undefined
+  readonly #view: ViewOptions | undefined
+  readonly #start: CreateSessionOptions
+  readonly #send: CommitOptions
 
   /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
   constructor(options: StoreOptions) {
     const sessions = options?.sessions ?? options?.cluster?.sessions
     if (sessions === undefined) throw new InvalidOptionError('cluster', 'a cluster (or give sessions)', sessions)
-    const { prefix = '', ttl, touchAfterMs } = options
+    const { prefix = '', ttl, touchAfterMs, detect, merge } = options
+    if (typeof prefix !== 'string') throw new InvalidOptionError('prefix', 'a text', prefix)
     if (ttl !== undefined && !(ttl > 0)) throw new InvalidOptionError('ttl', 'a positive number of seconds', ttl)
     if (touchAfterMs !== undefined && !(touchAfterMs >= 0)) {
       throw new InvalidOptionError('touchAfterMs', 'milliseconds, 0 or more', touchAfterMs)
     }
+    const { maxLifetime, ...send } = overridesOf({ detect, merge, maxLifetime: options.maxLifetime })
     this.sessions = sessions
     this.#prefix = prefix
     this.#ttl = ttl
     this.#touchAfterMs = touchAfterMs
+    const scope = scopeOf(options)
+    this.#view = scope === undefined ? undefined : { scope }
+    this.#start = { ...this.#view, ...(maxLifetime === undefined ? {} : { maxLifetime }), deferred: true }
+    this.#send = { ...send, storeEmpty: true }
   }
 
   /** A view of the session, unless it has expired. */
   find(sid: string): Session | undefined {
     if (typeof sid !== 'string') return undefined
-    const view = this.sessions.find(this.#prefix + sid)
+    const view = this.sessions.find(this.#prefix + sid, this.#view)
     const lifetimeMs = view === undefined ? null : (storedCookieOf(view)?.lifetimeMs ?? null)
     return lifetimeMs !== null && (view?.idleMs ?? 0) >= lifetimeMs + this.#slackMs(lifetimeMs) ? undefined : view
   }
@@ -82,7 +102,7 @@ export class StoredSessions {
     }
     const view = base ?? this.find(sid) ?? this.#begin(sid)
     this.#merge(view, data, cookie)
-    const receipt = this.sessions.commit(view, { storeEmpty: true })
+    const receipt = this.sessions.commit(view, this.#send)
     if (receipt === undefined) view.touch()
     return { view, receipt }
   }
@@ -98,7 +118,7 @@ export class StoredSessions {
   }
 
   #begin(sid: string): Session {
-    return this.sessions.create({ id: this.#prefix + sid, deferred: true })
+    return this.sessions.create({ ...this.#start, id: this.#prefix + sid })
   }
 
   /** All sessions that have not expired. */
@@ -112,13 +132,8 @@ export class StoredSessions {
   }
 
   #merge(view: Session, data: StoredData, cookie: StoredCookie): void {
-    for (const [name, value] of Object.entries(data)) {
-      if (name === 'cookie' || typeof value === 'function') continue
-      // What is as it was loaded need not be encoded to be found unchanged.
-      if (typeof value === 'object' || value === undefined || view.get(name) !== value) view.set(name, value)
-    }
-    // A name express-session itself uses could not be shown to the handler, so it was not the handler who removed it.
-    for (const name of view.names()) if (!(name in data)) view.delete(name)
+    if (view.isInvalidated) throw new SessionInvalidError(view.id)
+    view.pendingDelta.putAll(data, 'cookie')
     this.#setCookie(view, cookie, view.key === undefined)
   }
 
@@ -160,7 +175,7 @@ export function dataOf(view: Session): StoredData {
 /** A fresh object with the attributes. */
 export function attributesOf(view: Session): StoredData {
   const data: StoredData = {}
-  for (const [name, value] of view.entries()) define(data, name, value)
+  view.pendingDelta.takeAll((name, value) => define(data, name, value))
   return data
 }
 

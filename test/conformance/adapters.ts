@@ -13,6 +13,9 @@ import { clusterSession, type RequestSession, type SessionRequest } from '../../
 import { koaSession } from '../../lib/http/koa.js'
 import type { Adapter, Reply, Visit, VisitHandler } from './adapter-suite.js'
 
+/** No connection is closed under a request, however slow the machine is. */
+const KEEP_ALIVE_MS = 65_000
+
 interface Holder {
   session: RequestSession | null
 }
@@ -31,7 +34,7 @@ function visitOf(url: string, holder: unknown): Visit {
 }
 
 async function listen(t: ExecutionContext, listener: RequestListener): Promise<number> {
-  const server = createServer(listener)
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, listener)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => {
     server.close()
@@ -90,7 +93,7 @@ const onFastify: Adapter = {
   writesLate: true,
   trustsProxies: true,
   async serve(t, options, handler, trusts = false) {
-    const app = fastify({ trustProxy: trusts, forceCloseConnections: true })
+    const app = fastify({ trustProxy: trusts, forceCloseConnections: true, keepAliveTimeout: KEEP_ALIVE_MS })
     await app.register(fastifySession, options)
     app.get('/*', async (request, reply) => {
       const body = await handler(visitOf(request.url, request))
@@ -107,7 +110,7 @@ const hijackedFastify: Adapter = {
   ...onFastify,
   name: 'Fastify, hijacked replies',
   async serve(t, options, handler, trusts = false) {
-    const app = fastify({ trustProxy: trusts, forceCloseConnections: true })
+    const app = fastify({ trustProxy: trusts, forceCloseConnections: true, keepAliveTimeout: KEEP_ALIVE_MS })
     await app.register(fastifySession, options)
     app.get('/*', (request: FastifyRequest, reply) => {
       reply.hijack()
@@ -189,7 +192,10 @@ const onHono: Adapter = {
       return c.body(Readable.toWeb(Readable.from(reply).map(piece => Buffer.from(piece))) as unknown as ReadableStream)
     })
     return new Promise(resolve => {
-      const server = serveHono({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => resolve(port))
+      const server = serveHono(
+        { fetch: app.fetch, port: 0, hostname: '127.0.0.1', serverOptions: { keepAliveTimeout: KEEP_ALIVE_MS } },
+        ({ port }) => resolve(port),
+      )
       t.teardown(() => {
         server.close()
         if ('closeAllConnections' in server) server.closeAllConnections()

@@ -77,18 +77,22 @@ export class MemoryRecordStore implements RecordStore {
   readonly #tombstones = new Set<RecordKey>()
   readonly #listeners = new Set<(change: RecordChange) => void>()
   readonly #peers: MemoryRecordStore[] = []
+  readonly #applied = new Set<string>()
+  /** Whether the linked stores are members, as far as `present` says. */
+  linked = true
+  #waiting: { readonly dot: Dot; readonly done: (here: boolean) => void }[] = []
   #queue: Delta[] = []
   #seq = 0
 
-  constructor(clock: Clock, origin = 'a') {
+  constructor(clock: Clock, origin: string = 'a'.repeat(32)) {
     this.#clock = clock
     this.origin = origin
   }
 
   static pair(clock: Clock): [MemoryRecordStore, MemoryRecordStore] {
     const pair: [MemoryRecordStore, MemoryRecordStore] = [
-      new MemoryRecordStore(clock, 'a'),
-      new MemoryRecordStore(clock, 'b'),
+      new MemoryRecordStore(clock, 'a'.repeat(32)),
+      new MemoryRecordStore(clock, 'b'.repeat(32)),
     ]
     pair[0].#peers.push(pair[1])
     pair[1].#peers.push(pair[0])
@@ -143,17 +147,33 @@ export class MemoryRecordStore implements RecordStore {
     return this.#issue({ key, stamp: this.#stamp(), kind: 'write', writes }, send)
   }
 
-  invalidate(key: RecordKey, send?: WriteOptions): IssuedDelta | undefined {
+  invalidate(key: RecordKey, send?: WriteOptions, last: AttributeWrites = new Map()): IssuedDelta | undefined {
     if (!this.has(key)) return undefined
-    return this.#issue({ key, stamp: this.#stamp(), kind: 'invalidated', writes: new Map() }, send)
+    return this.#issue({ key, stamp: this.#stamp(), kind: 'invalidated', writes: last }, send)
   }
 
-  seen(): boolean {
-    return true
+  seen(origin: string, seq: number): boolean {
+    return this.#applied.has(dotName({ origin, seq }))
   }
 
-  catchUp(_dot: Dot, _timeoutMs: number, done: (here: boolean) => void): void {
-    done(true)
+  present(origin: string): boolean {
+    return this.linked && this.#peers.some(peer => peer.origin === origin)
+  }
+
+  /** Who waits for a delta; `flush` of another store and `giveUp` end it. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  catchUp(dot: Dot, _timeoutMs: number, done: (here: boolean) => void): void {
+    this.#waiting.push({ dot, done })
+  }
+
+  /** The time is over for all that wait. */
+  giveUp(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { done } of waiting) done(false)
   }
 
   touch(key: RecordKey): void {
@@ -191,14 +211,23 @@ export class MemoryRecordStore implements RecordStore {
     if (!this.held) this.flush()
     const { outcome } = this
     if (outcome !== undefined) send.settled?.({ outcome, wanted: 1, received: 1, applied: 1, faulty: [] })
-    return { key: delta.key, dot: delta.stamp, stamp: delta.stamp }
+    return { key: delta.key, dot: delta.stamp, stamp: delta.stamp, bytes: sizeOf(delta) }
   }
 
   #apply(delta: Delta, cause: 'local' | 'remote'): void {
+    this.#applied.add(dotName(delta.stamp))
+    this.#merge(delta, cause)
+    const here = this.#waiting.filter(({ dot }) => this.seen(dot.origin, dot.seq))
+    this.#waiting = this.#waiting.filter(one => !here.includes(one))
+    for (const { done } of here) done(true)
+  }
+
+  #merge(delta: Delta, cause: 'local' | 'remote'): void {
     const { key, kind } = delta
     if (this.#tombstones.has(key)) return
     if (kind === 'invalidated' || kind === 'expired') {
-      const before = this.attributes(key) ?? new Map()
+      const before = new Map(this.attributes(key))
+      for (const [name, bytes] of delta.writes) if (bytes !== undefined) before.set(name, bytes)
       this.#tombstones.add(key)
       this.#cells.delete(key)
       this.#used.delete(key)
@@ -221,6 +250,16 @@ export class MemoryRecordStore implements RecordStore {
   #tell(change: RecordChange): void {
     for (const listener of this.#listeners) listener(change)
   }
+}
+
+function dotName({ origin, seq }: Dot): string {
+  return `${origin}#${seq}`
+}
+
+function sizeOf({ writes }: Delta): number {
+  let size = 0
+  for (const [name, bytes] of writes) size += name.length + (bytes?.length ?? 0)
+  return size
 }
 
 function later(a: Stamp, b: Stamp): boolean {

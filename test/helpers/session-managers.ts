@@ -1,7 +1,7 @@
+import type { SessionHost } from '../../lib/http/session-host.js'
 import type { Clock } from '../../lib/runtime/runtime.js'
 import { DeltaManager } from '../../lib/session/delta-manager.js'
 import type { DeltaManagerOptions } from '../../lib/session/delta-manager-options.js'
-import type { SessionHost } from '../../lib/session/session-manager.js'
 import { CountingRandom, ManualClock, MemoryRecordStore } from './memory-record-store.js'
 
 /** A started manager on a store, with the parts a test wants to hold. */

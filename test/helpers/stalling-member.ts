@@ -1,6 +1,6 @@
+import type { SessionHost } from '../../lib/http/session-host.js'
 import { DeltaManager } from '../../lib/session/delta-manager.js'
 import type { DeltaManagerOptions } from '../../lib/session/delta-manager-options.js'
-import type { SessionHost } from '../../lib/session/session-manager.js'
 import { ManualFreshness } from './manual-freshness.js'
 import type { ManualClock } from './memory-record-store.js'
 import { CountingRandom, MemoryRecordStore } from './memory-record-store.js'

@@ -1,12 +1,12 @@
 import test from 'ava'
 import fc from 'fast-check'
+import { AttributeIndex } from '../../../lib/replication/attribute-index.js'
 import { decodeText } from '../../../lib/replication/attribute-text.js'
 import type { Stamp } from '../../../lib/replication/replica-contract.js'
 import { DeltaManager } from '../../../lib/session/delta-manager.js'
 import { resolveDeltaManagerOptions } from '../../../lib/session/delta-manager-options.js'
 import { PRINCIPAL } from '../../../lib/session/principal.js'
 import type { Session } from '../../../lib/session/session.js'
-import { AttributeIndex } from '../../../lib/users/attribute-index.js'
 import {
   decodeLogin,
   encodeLogin,

@@ -1,0 +1,105 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { addCookies, isSecureRequest } from './node-exchange.js'
+import type { ClusterSessionOptions } from './session-gate.js'
+import { NONE, SessionGate } from './session-gate.js'
+import type { SessionHandler } from './session-handler.js'
+import { viewOf } from './stored-view.js'
+
+/** Options of {@link routeCookie}: those of `clusterSession` that do not concern the session itself. */
+export interface RouteCookieOptions
+  extends Pick<
+    ClusterSessionOptions,
+    | 'cluster'
+    | 'secret'
+    | 'cookie'
+    | 'routeCookie'
+    | 'seenCookie'
+    | 'catchUpMs'
+    | 'trustProxy'
+    | 'filter'
+    | 'stats'
+    | 'onMoved'
+  > {
+  /** The name of express-session's cookie. Default `connect.sid`. */
+  readonly name?: string
+}
+
+/** What express-session adds to a request. */
+interface ExpressSessionRequest extends IncomingMessage {
+  originalUrl?: string
+  session?: object | null
+  sessionID?: string
+  sessionStore?: { endOf?: (sid: string) => string | undefined }
+}
+
+const staleRequests = new WeakSet<IncomingMessage>()
+
+/**
+ * Whether a request that came through {@link routeCookie} is served by a member without what its client wrote elsewhere,
+ * although it waited.
+ */
+export function isStale(req: IncomingMessage): boolean {
+  return staleRequests.has(req)
+}
+
+/**
+ * What `clusterSession` does beside the session, for applications that keep express-session with a `TribelineStore`; to
+ * be used before `session(...)`. `secret` is the session's own.
+ *
+ * - Every response of a member that the client is not bound to binds it there, by the route cookie.
+ * - A request waits, before its session is loaded, for what its client is known to have written elsewhere; what did not
+ *   come in time is told by {@link isStale}.
+ * - The response's cookie names what the session's store has written until the headers go out. That is all of it if the
+ *   answer goes out in one piece (`res.send`, `res.json`, `res.end`), or after `req.session.save(callback)`, for
+ *   express-session saves at the end and the store writes at once. It is nothing if a streamed answer or `res.writeHead`
+ *   sent the headers before the save, nor for the first answers after a stall of the process: the client's next request
+ *   may then find, elsewhere, what was before. Call `save` before such answers, or be sticky.
+ * - Of two sessions in one request, as after `req.session.regenerate`, the new one is named.
+ *
+ * The routing formats that change the session cookie are not to be had, for that cookie is express-session's.
+ *
+ * @throws {InvalidOptionError} when an option is out of range.
+ */
+export function routeCookie(options: RouteCookieOptions): SessionHandler {
+  const gate = new SessionGate<IncomingMessage>({ name: 'connect.sid', ...options })
+  return function handleRoute(req: ExpressSessionRequest, res, next) {
+    if (!gate.admits(req.originalUrl ?? req.url ?? '/', req)) return next()
+    gate.stats.requests++
+    const begin = (unseen: readonly string[]): void => {
+      if (unseen.length > 0) staleRequests.add(req)
+      const sent = gate.read(req.headers.cookie)
+      gate.tellMove(sent, req)
+      beforeHeaders(res, () => {
+        const isSecure = isSecureRequest(req, gate)
+        const seen = gate.readYourWrites?.after(unseen, writtenBy(req))
+        const cookies = gate.bind(sent, isSecure)
+        return seen === undefined ? cookies : [...cookies, gate.tellSeen(seen, isSecure)]
+      })
+      next()
+    }
+    const wait = gate.whenReady(req.headers.cookie)
+    if (wait === undefined) return begin(NONE)
+    void wait.then(unseen => process.nextTick(() => void (res.destroyed || begin(unseen))))
+  }
+}
+
+function beforeHeaders(res: ServerResponse, cookies: () => readonly string[]): void {
+  const { writeHead } = res
+  let isDone = false
+  res.writeHead = function writeHeadWithRoute(this: ServerResponse, ...args: unknown[]): ServerResponse {
+    if (!isDone) addCookies(this, args, cookies())
+    isDone = true
+    return Reflect.apply(writeHead, this, args) as ServerResponse
+  } as ServerResponse['writeHead']
+}
+
+/** What a store of ours has written for this request so far. */
+function writtenBy({ session, sessionID, sessionStore }: ExpressSessionRequest): readonly string[] {
+  const token =
+    session === undefined || session === null
+      ? sessionID === undefined
+        ? undefined
+        : sessionStore?.endOf?.(sessionID)
+      : viewOf(session)?.writeToken
+  return token === undefined ? NONE : [token]
+}

@@ -1,0 +1,12 @@
+import type { SessionManager } from '../session/session-manager.js'
+import type { Users } from '../users/users.js'
+
+/** What the HTTP layer needs of a cluster. `name` goes into the route cookie. */
+export interface SessionHost {
+  /** 1 to 64 letters, digits, `-` or `_`, stable over restarts. */
+  readonly name: string
+  /** What reads and writes the sessions. */
+  readonly sessions: SessionManager
+  /** Who is logged in; `login`, `logout` and sign-on need it. */
+  readonly users?: Users
+}

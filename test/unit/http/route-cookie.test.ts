@@ -1,0 +1,126 @@
+import test from 'ava'
+import express, { type Express } from 'express'
+import session from 'express-session'
+import request from 'supertest'
+import { isStale, routeCookie, TribelineStore } from '../../../lib/http/express.js'
+import { SessionHttpStats, type SessionMove } from '../../../lib/http/index.js'
+import { type ManagerFixture, twoManagers } from '../../helpers/session-managers.js'
+
+declare module 'express-session' {
+  interface SessionData {
+    views: number
+  }
+}
+
+const secret = 'keep it to yourself'
+
+function shop(cluster: ManagerFixture, more: Partial<Parameters<typeof routeCookie>[0]> = {}): Express {
+  const app = express()
+  app.use(routeCookie({ cluster, secret, ...more }))
+  app.use(session({ secret, resave: false, saveUninitialized: false, store: new TribelineStore({ cluster }) }))
+  app.get('/saved', (req, res, next) => {
+    req.session.views = (req.session.views ?? 0) + 1
+    req.session.save(error => (error ? next(error) : res.send(String(req.session.views))))
+  })
+  app.get(['/sent', '/streamed'], (req, res) => {
+    req.session.views = (req.session.views ?? 0) + 1
+    if (req.path === '/streamed') res.write(' ')
+    res.end(String(req.session.views))
+  })
+  app.get('/logout', (req, res, next) => {
+    req.session.destroy(error => (error ? next(error) : res.send('')))
+  })
+  app.get('/head', (req, res) => {
+    res.writeHead(200, { 'Set-Cookie': 'mine=1' }).end(String(req.session.views))
+  })
+  app.get('/look', (req, res) => {
+    res.send(`${req.session.views} ${isStale(req)}`)
+  })
+  return app
+}
+
+/** Name and value of every cookie of a response. */
+function cookiesOf(response: request.Response): Map<string, string> {
+  const all = (response.headers['set-cookie'] ?? []) as unknown as string[]
+  return new Map(all.map(one => /^([^=]+)=([^;]*)/.exec(one)?.slice(1) as [string, string]))
+}
+
+function header(cookies: ReadonlyMap<string, string>): string {
+  return [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+}
+
+test('the client is bound to who serves it, and the move is told', async t => {
+  const [a, b] = twoManagers()
+  const moves: SessionMove[] = []
+  const stats = new SessionHttpStats()
+  const first = cookiesOf(await request(shop(a)).get('/saved'))
+  t.is(first.get('tribeline_route'), 'node1')
+  const second = shop(b, { stats, onMoved: move => void moves.push(move) })
+  const moved = cookiesOf(await request(second).get('/look').set('Cookie', header(first)))
+  t.deepEqual([...moved], [['tribeline_route', 'node2']])
+  const [{ id } = { id: '' }] = a.sessions
+  t.deepEqual(moves, [{ id, from: 'node1', to: 'node2' }])
+  const cookies = new Map([...first, ...moved])
+  t.is(cookiesOf(await request(second).get('/look').set('Cookie', header(cookies))).size, 0)
+  t.deepEqual([stats.requests, stats.moves], [2, 1])
+})
+
+test('a session saved before the headers is waited for elsewhere; saved after them, it is not', async t => {
+  const [a, b] = twoManagers()
+  const first = shop(a)
+  const cookies = new Map<string, string>()
+  const visit = async (path: string): Promise<void> => {
+    const answer = await request(first).get(path).set('Cookie', header(cookies))
+    for (const [name, value] of cookiesOf(answer)) cookies.set(name, value)
+  }
+  const look = (): Promise<request.Response> => request(shop(b)).get('/look').set('Cookie', header(cookies)).then()
+  await visit('/saved')
+  for (const [index, path] of ['/saved', '/sent'].entries()) {
+    a.store.held = true
+    await visit(path)
+    const answer = look()
+    while (b.store.waiting === 0) await new Promise(resolve => setImmediate(resolve))
+    a.store.flush()
+    t.is((await answer).text, `${index + 2} false`, path)
+  }
+  const before = cookies.get('tribeline_seen')
+  a.store.held = true
+  await visit('/streamed')
+  t.is(cookies.get('tribeline_seen'), before)
+  t.is((await look()).text, '3 false', 'as documented')
+})
+
+test('what does not come in time is stale', async t => {
+  const [a, b] = twoManagers()
+  const first = shop(a)
+  const cookies = cookiesOf(await request(first).get('/saved'))
+  a.store.held = true
+  const saved = cookiesOf(await request(first).get('/saved').set('Cookie', header(cookies)))
+  const second = shop(b, { catchUpMs: 0 })
+  const { text } = await request(second)
+    .get('/look')
+    .set('Cookie', header(new Map([...cookies, ...saved])))
+  t.is(text, '1 true')
+})
+
+test('a session destroyed before the answer is gone elsewhere too', async t => {
+  const [a, b] = twoManagers()
+  const first = shop(a)
+  const cookies = cookiesOf(await request(first).get('/saved'))
+  a.store.held = true
+  const out = cookiesOf(await request(first).get('/logout').set('Cookie', header(cookies)))
+  t.truthy(out.get('tribeline_seen'))
+  const answer = request(shop(b))
+    .get('/look')
+    .set('Cookie', header(new Map([...cookies, ...out])))
+    .then()
+  while (b.store.waiting === 0) await new Promise(resolve => setImmediate(resolve))
+  a.store.flush()
+  t.is((await answer).text, 'undefined false')
+})
+
+test('the application’s own cookies stay', async t => {
+  const [a] = twoManagers()
+  const cookies = cookiesOf(await request(shop(a)).get('/head'))
+  t.deepEqual([...cookies.keys()].sort(), ['mine', 'tribeline_route'])
+})
