@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import test from 'ava'
 
 /** From left to right: a folder imports only from those to its left. */
-const LAYERS = ['runtime', 'wire', 'membership', 'transport', 'channel', 'replication', 'session', 'http']
+const LAYERS = ['runtime', 'wire', 'membership', 'transport', 'channel', 'replication', 'session', 'users', 'http']
 /** Files that anyone may import. */
 const LEAVES = ['errors', 'options']
 /** The types of these may be used by the layers below them. */

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { Balancer } from './balancer.js'
+import type { Balancer, Place } from './balancer.js'
 
 const MODULE_FOLDERS = ['/usr/lib/apache2/modules', '/usr/lib64/httpd/modules', '/etc/httpd/modules']
 /** What Debian's main file and the `a2enmod` of the example load; those built into a program are left out. */
@@ -25,27 +25,39 @@ export const apache: Balancer = {
   install: 'apt-get install apache2',
   version: /Apache\/(\d[\d.]*\d)/,
   replacements: ({ port }) => [['<VirtualHost *:80>', `<VirtualHost 127.0.0.1:${port}>`]],
-  wrapper: ({ dir, config, port, isRoot }) =>
-    [
-      `ServerRoot ${dir}`,
-      `DefaultRuntimeDir ${dir}`,
-      `PidFile ${dir}/apache.pid`,
-      'ServerName localhost',
-      `Listen 127.0.0.1:${port}`,
-      'ErrorLog "|$/bin/cat >&2"',
-      ...loadModules(),
-      ...(isRoot ? ['User nobody', 'Group nogroup'] : []),
-      `Include ${config}`,
-      '',
-    ].join('\n'),
+  wrapper: place => apacheMain(place, MODULES),
   args: ({ dir }, main) => ['-DFOREGROUND', '-d', dir, '-f', main],
+  routings: {
+    suffix: ['stickysession=tribeline_route stickysessionsep=Off', 'stickysession=tribeline.sid stickysessionsep=~'],
+    jvmRoute: ['stickysession=tribeline_route stickysessionsep=Off', 'stickysession=tribeline.sid'],
+  },
   repeatsReads: false,
 }
 
-function loadModules(): string[] {
+/** Apache's main file around a site, as Debian's is. `lines`: what else is not of the site. */
+export function apacheMain(place: Place, modules: readonly string[], lines: readonly string[] = []): string {
+  const { dir, config, port, isRoot } = place
+  return [
+    `ServerRoot ${dir}`,
+    `DefaultRuntimeDir ${dir}`,
+    `PidFile ${dir}/apache.pid`,
+    'ServerName localhost',
+    `Listen 127.0.0.1:${port}`,
+    'ErrorLog "|$/bin/cat >&2"',
+    ...modules.filter(hasModule).map(name => `LoadModule ${name}_module ${fileOf(name)}`),
+    ...(isRoot ? ['User nobody', 'Group nogroup'] : []),
+    ...lines,
+    `Include ${config}`,
+    '',
+  ].join('\n')
+}
+
+/** Whether Apache has this module in a file of its own. */
+export function hasModule(name: string): boolean {
+  return existsSync(fileOf(name))
+}
+
+function fileOf(module: string): string {
   const folder = MODULE_FOLDERS.find(candidate => existsSync(candidate)) ?? ''
-  return MODULES.flatMap(name => {
-    const file = `${folder}/mod_${name}.so`
-    return existsSync(file) ? [`LoadModule ${name}_module ${file}`] : []
-  })
+  return `${folder}/mod_${module}.so`
 }

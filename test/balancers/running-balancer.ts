@@ -25,7 +25,9 @@ export interface Installed {
 }
 
 /** Looks for the program; undefined if it is not installed. */
-export function find({ programs, version }: Balancer): Installed | undefined {
+export function find(balancer: Balancer): Installed | undefined {
+  const { programs, version } = balancer
+  if (balancer.isComplete?.() === false) return undefined
   for (const program of programs) {
     const { error, stdout, stderr } = spawnSync(program, ['-v'], { encoding: 'utf8' })
     if (error === undefined) return { program, version: version.exec(`${stdout}${stderr}`)?.[1] ?? 'unknown' }
@@ -80,10 +82,14 @@ export class RunningBalancer {
       port: await freePort(),
       isRoot: process.getuid?.() === 0,
     }
-    const nodes = ADDRESSES.map((address, index) => [address, `127.0.0.1:${nodePorts[index]}`] as const)
-    const example = await readFile(join(EXAMPLES, balancer.example), 'utf8')
-    const config = replaced(example, [...nodes, ...balancer.replacements(place), ...changes])
-    await writeFile(place.config, config)
+    const nodes =
+      balancer.addresses?.(nodePorts) ??
+      ADDRESSES.map((address, index) => [address, `127.0.0.1:${nodePorts[index]}`] as const)
+    const files = [balancer.example, ...(balancer.companions ?? [])]
+    const examples = await Promise.all(files.map(file => readFile(join(EXAMPLES, file), 'utf8')))
+    const configs = replaced(examples, [...nodes, ...balancer.replacements(place), ...changes])
+    await Promise.all(configs.map((text, index) => writeFile(join(dir, files[index] as string), text)))
+    const config = configs[0] as string
     const main = balancer.wrapper ? join(dir, 'main.conf') : place.config
     if (balancer.wrapper) await writeFile(main, balancer.wrapper(place))
     const child = spawn(program, balancer.args(place, main), { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -132,13 +138,13 @@ export class RunningBalancer {
   }
 }
 
-function replaced(text: string, pairs: readonly (readonly [from: string, to: string])[]): string {
-  let result = text
+function replaced(texts: readonly string[], pairs: readonly (readonly [from: string, to: string])[]): string[] {
+  let results = [...texts]
   for (const [from, to] of pairs) {
-    if (!result.includes(from)) throw new Error(`The example does not contain: ${from}`)
-    result = result.replaceAll(from, to)
+    if (!results.some(text => text.includes(from))) throw new Error(`The example does not contain: ${from}`)
+    results = results.map(text => text.replaceAll(from, to))
   }
-  return result
+  return results
 }
 
 async function listens(port: number): Promise<void> {

@@ -19,6 +19,7 @@ const STEADY_MS = 1_500
 const FROZEN_MS = 150
 const DOWN_MS = 2_000
 const BACK_WITHIN_MS = 15_000
+const MOVED_WITHIN_MS = 10_000
 /** Two checks of a second each, and what is under way. */
 const DRAIN_MS = 3_000
 const FAILOVER_WITHIN_MS = 10_000
@@ -62,8 +63,7 @@ export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, 
     const { doomed, doomedWriteErrors, doomedReadErrors, clientErrors } = load.figures
     const staleBefore = load.figures.staleReads
     load.moveTo(victim.name)
-    await delay(STEADY_MS)
-    const movedBack = ownedBy(load, victim)
+    const movedBack = await movedTo(load, victim)
     const errorsBefore = load.figures.clientErrors
     const stillThere = await plannedStop(fleet, front, load, victim)
     await fleet.start(victim.name)
@@ -89,7 +89,7 @@ export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, 
         'errors beside the requests at the dead node': clientErrors - before - doomedWriteErrors - doomedReadErrors,
         'reads lost with the dead node': balancer.repeatsReads ? doomedReadErrors : 0,
         'errors while all went to the restarted node': errorsBefore - clientErrors,
-        'clients left at the node that was to be stopped': stillThere,
+        'clients left at the node that was to be stopped': balancer.learnsByRefusal ? 0 : stillThere,
         'errors while a node was stopped as planned': plannedErrors,
         'answers of an old state while a node was down': staleBefore,
         'answers of an old state by the restarted node': figures.staleReads - staleBefore,
@@ -133,29 +133,6 @@ export async function killOnly(fleet: Fleet, { port }: RunningBalancer): Promise
   } finally {
     await load.stop()
   }
-}
-
-/** What clients see that are sent to the nodes in turn, with no pause between an answer and the next request. */
-export interface RoundRobinOutcome {
-  readonly requests: number
-  readonly errors: number
-  readonly staleReads: number
-  readonly lostWrites: number
-  readonly lostSessions: number
-}
-
-/** No stickiness at all: the clients do not send the route cookie back. */
-export async function roundRobin(
-  { port }: RunningBalancer,
-  sessions: number,
-  forMs: number,
-): Promise<RoundRobinOutcome> {
-  const load = new Load(port, sessions, { thinkMs: [0, 5], reads: 0.5, sendsRoute: false })
-  load.start()
-  await delay(forMs)
-  await load.stop()
-  const { requests, clientErrors, staleReads, lostWrites, lostSessions } = load.figures
-  return { requests, errors: clientErrors, staleReads, lostWrites, lostSessions }
 }
 
 async function killInMidLoad(fleet: Fleet, load: Load, victim: NodeHandle): Promise<number | undefined> {
@@ -207,6 +184,14 @@ async function allStarted(load: Load): Promise<void> {
     }
     await delay(100)
   }
+}
+
+/** Waits until all clients were served by this node, but not for ever; how many were. */
+async function movedTo(load: Load, node: NodeHandle): Promise<number> {
+  for (const deadline = Date.now() + MOVED_WITHIN_MS; Date.now() < deadline; await delay(100)) {
+    if (ownedBy(load, node) === load.clients.length) break
+  }
+  return ownedBy(load, node)
 }
 
 function busiest(fleet: Fleet, load: Load): NodeHandle {

@@ -32,7 +32,7 @@ function cookieOf(response: request.Response): string {
   return all.map(one => one.split(';')[0]).join('; ')
 }
 
-const OURS = ['tribeline.sid', 'tribeline_route']
+const OURS = ['tribeline.sid', 'tribeline_route', 'tribeline_seen']
 
 test('every form of writeHead keeps its own cookies beside ours', async t => {
   const forms: Record<string, (res: ServerResponse) => ServerResponse> = {

@@ -121,6 +121,7 @@ const INTERNAL: readonly string[] = [
   // Taken by constructors that only our own parts call.
   'ResolvedClusterOptions',
   'DeltaManagerParts',
+  'UsersParts',
   'ScopeEnvironment',
   'SessionBacking',
   'SessionStart',

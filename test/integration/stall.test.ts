@@ -19,7 +19,8 @@ interface Node {
 }
 
 interface Client {
-  cookie: string
+  /** By name, as they are sent. */
+  readonly cookies: Map<string, string>
   /** The last answer: what is known to be saved. */
   count: number
 }
@@ -54,10 +55,12 @@ const agent = new Agent({ keepAlive: true })
 
 function increment({ port }: Node, client: Client): Promise<number> {
   return new Promise((resolve, reject) => {
-    const headers = { cookie: client.cookie, 'content-length': '0' }
+    const headers = { cookie: [...client.cookies.values()].join('; '), 'content-length': '0' }
     const req = request({ host: '127.0.0.1', port, method: 'POST', agent, headers }, res => {
-      const [line] = res.headers['set-cookie'] ?? []
-      if (line !== undefined) client.cookie = line.split(';')[0] ?? ''
+      for (const line of res.headers['set-cookie'] ?? []) {
+        const [pair = ''] = line.split(';')
+        client.cookies.set(pair.slice(0, pair.indexOf('=')), pair)
+      }
       let body = ''
       res.setEncoding('utf8')
       res.on('data', (text: string) => (body += text))
@@ -84,7 +87,7 @@ async function stopAndGoOn(
   asleep: () => Promise<void>,
 ): Promise<void> {
   const { a, b } = nodes
-  const clients = Array.from({ length: SESSIONS }, (): Client => ({ cookie: '', count: 0 }))
+  const clients = Array.from({ length: SESSIONS }, (): Client => ({ cookies: new Map(), count: 0 }))
   await Promise.all(clients.map(async client => (client.count = await increment(a, client))))
   // An acknowledgement says that one other member has it; it may be the watcher.
   while ((await statsOf(b)).records < SESSIONS) await delay(20)
