@@ -6,6 +6,7 @@
  */
 import fastify from 'fastify'
 import { fastifySession, type RequestSession } from '../lib/http/fastify.js'
+import { readyAnswer } from '../lib/http/index.js'
 import { createCluster } from '../lib/index.js'
 
 declare module 'fastify' {
@@ -18,6 +19,10 @@ const [name = 'node1', port = '8080'] = process.argv.slice(2)
 const cluster = await createCluster({ name, group: 'http-example' })
 const app = fastify()
 await app.register(fastifySession, { cluster, secret: process.env.SESSION_SECRET ?? 'only for this example' })
+app.get('/ready', (_request, reply) => {
+  const { status, headers, body } = readyAnswer(cluster)
+  return reply.code(status).headers(headers).send(body)
+})
 app.get('/', async request => {
   request.session.visits = (request.session.visits ?? 0) + 1
   return `${name}: visit ${request.session.visits}\n`
@@ -28,9 +33,6 @@ app.get('/logout', async request => {
 })
 console.log(`${name}: ${await app.listen({ port: Number(port) })}/`)
 
-process.once('SIGINT', () => {
-  void app.close().then(async () => {
-    await cluster.leave()
-    process.exit(0)
-  })
-})
+process.once('SIGINT', () => cluster.drain({ server: app.server, graceMs: 0 }).finally(() => app.close()))
+// A balancer in front notices within seconds that /ready says no.
+process.once('SIGTERM', () => cluster.drain({ server: app.server }).finally(() => app.close()))

@@ -7,11 +7,16 @@
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { type HonoSession, honoSession } from '../lib/http/hono.js'
+import { readyAnswer } from '../lib/http/index.js'
 import { createCluster } from '../lib/index.js'
 
 const [name = 'node1', port = '8080'] = process.argv.slice(2)
 const cluster = await createCluster({ name, group: 'http-example' })
 const app = new Hono<HonoSession>()
+app.get('/ready', c => {
+  const { status, headers, body } = readyAnswer(cluster)
+  return c.body(body, status, headers)
+})
 app.use(honoSession({ cluster, secret: process.env.SESSION_SECRET ?? 'only for this example' }))
 app.get('/', c => {
   const session = c.get('session')
@@ -24,7 +29,6 @@ app.get('/logout', c => {
 })
 const server = serve({ fetch: app.fetch, port: Number(port) }, () => console.log(`${name}: http://localhost:${port}/`))
 
-process.once('SIGINT', () => {
-  server.close()
-  cluster.leave().finally(() => process.exit(0))
-})
+process.once('SIGINT', () => cluster.drain({ server, graceMs: 0 }).finally(() => process.exit(0)))
+// A balancer in front notices within seconds that /ready says no.
+process.once('SIGTERM', () => cluster.drain({ server }).finally(() => process.exit(0)))

@@ -7,6 +7,7 @@
 import express from 'express'
 import session from 'express-session'
 import { TribelineStore } from '../lib/http/express.js'
+import { readyHandler } from '../lib/http/index.js'
 import { createCluster } from '../lib/index.js'
 
 declare module 'express-session' {
@@ -18,6 +19,7 @@ declare module 'express-session' {
 const [name = 'node1', port = '8080'] = process.argv.slice(2)
 const cluster = await createCluster({ name, group: 'http-example' })
 const app = express()
+app.get('/ready', readyHandler(cluster))
 app.use(
   session({
     secret: process.env.SESSION_SECRET ?? 'only for this example',
@@ -32,7 +34,6 @@ app.get('/', (req, res) => {
 })
 const server = app.listen(Number(port), () => console.log(`${name}: http://localhost:${port}/`))
 
-process.once('SIGINT', () => {
-  server.close()
-  cluster.leave().finally(() => process.exit(0))
-})
+process.once('SIGINT', () => cluster.drain({ server, graceMs: 0 }).finally(() => process.exit(0)))
+// A balancer in front notices within seconds that /ready says no.
+process.once('SIGTERM', () => cluster.drain({ server }).finally(() => process.exit(0)))

@@ -5,6 +5,7 @@
  * then: curl -c jar -b jar localhost:8080 and localhost:8081 in turn; the counter goes on.
  */
 import Koa from 'koa'
+import { readyAnswer } from '../lib/http/index.js'
 import { koaSession, type RequestSession } from '../lib/http/koa.js'
 import { createCluster } from '../lib/index.js'
 
@@ -18,6 +19,13 @@ const cluster = await createCluster({ name, group: 'http-example' })
 const app = new Koa<Koa.DefaultState, State>()
 app.use(koaSession({ cluster, secret: process.env.SESSION_SECRET ?? 'only for this example' }))
 app.use(ctx => {
+  if (ctx.path === '/ready') {
+    const { status, headers, body } = readyAnswer(cluster)
+    ctx.status = status
+    ctx.set(headers)
+    ctx.body = body
+    return
+  }
   if (ctx.path === '/logout') {
     ctx.session.invalidate()
     ctx.body = 'bye\n'
@@ -28,7 +36,6 @@ app.use(ctx => {
 })
 const server = app.listen(Number(port), () => console.log(`${name}: http://localhost:${port}/`))
 
-process.once('SIGINT', () => {
-  server.close()
-  cluster.leave().finally(() => process.exit(0))
-})
+process.once('SIGINT', () => cluster.drain({ server, graceMs: 0 }).finally(() => process.exit(0)))
+// A balancer in front notices within seconds that /ready says no.
+process.once('SIGTERM', () => cluster.drain({ server }).finally(() => process.exit(0)))

@@ -1,4 +1,4 @@
-import { Agent, createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { Agent, createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { createProxyServer } from 'httpxy'
@@ -15,6 +15,7 @@ const BODY_BYTES_MAX = 65_536
 const PROXY_TIMEOUT_MS = 2_000
 const REFUSED_PAUSE_MS = 500
 const SILENT_PAUSE_MS = 3_000
+const CHECK_MS = 500
 const ROUTE = new RegExp(`(?:^|;\\s*)${ROUTE_COOKIE}=([\\w-]+)`)
 
 /** A sticky balancer: the route cookie's node first, any other node if that one does not answer. */
@@ -24,6 +25,7 @@ class Balancer {
     proxyTimeout: PROXY_TIMEOUT_MS,
   })
   readonly #pausedUntil = new Map<string, number>()
+  readonly #unready = new Set<string>()
   #targets: readonly Target[] = []
   #rows: readonly NodeRow[] = []
   #turn = 0
@@ -34,6 +36,7 @@ class Balancer {
     else {
       this.#targets = command.targets
       this.#pausedUntil.clear()
+      this.#unready.clear()
     }
   }
 
@@ -58,9 +61,25 @@ class Balancer {
     answer(res, 503, { error: 'no server answers' })
   }
 
+  /** Asks every server whether it wants requests. One that says no gets none until it says yes. */
+  check(): void {
+    for (const { name, port } of this.#targets) {
+      const question = get({ host: '127.0.0.1', port, path: '/ready', agent: false, timeout: CHECK_MS }, answer => {
+        answer.resume()
+        if (answer.statusCode === 200) this.#unready.delete(name)
+        else this.#unready.add(name)
+      })
+      question.on('timeout', () => question.destroy())
+      // What cannot be asked shows with the next request.
+      question.on('error', () => {})
+    }
+  }
+
   #choose(req: IncomingMessage, tried: readonly string[]): Target | undefined {
     const left = this.#targets.filter(target => !tried.includes(target.name))
-    const awake = left.filter(target => (this.#pausedUntil.get(target.name) ?? 0) <= Date.now())
+    const awake = left.filter(
+      ({ name }) => !this.#unready.has(name) && (this.#pausedUntil.get(name) ?? 0) <= Date.now(),
+    )
     const route = ROUTE.exec(req.headers.cookie ?? '')?.[1]
     const sticky = awake.find(target => target.name === route)
     if (sticky) return sticky
@@ -100,6 +119,7 @@ function tell(message: BalancerMessage): void {
 }
 
 const balancer = new Balancer()
+setInterval(() => balancer.check(), CHECK_MS)
 process.on('message', (command: BalancerCommand) => balancer.command(command))
 process.on('disconnect', () => process.exit(0))
 process.on('SIGINT', () => {})

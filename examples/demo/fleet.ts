@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes, randomInt } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { DrainReport } from '../../lib/index.js'
 import { freePort, PORT_MAX, PORT_MIN } from './free-port.js'
 import type {
   BalancerCommand,
@@ -15,6 +16,8 @@ import type {
 
 const READY_WITHIN_MS = 20_000
 const EXIT_WITHIN_MS = 2_000
+const GRACE_MS = 4_000
+const SERVER = fileURLToPath(new URL('server.js', import.meta.url))
 
 /** One server process, as the main process knows it. */
 export interface NodeHandle {
@@ -23,6 +26,7 @@ export interface NodeHandle {
   child?: ChildProcess
   status?: NodeStatus
   httpPort: number
+  ajpPort: number | undefined
   debugPort: number
 }
 
@@ -36,9 +40,10 @@ export interface StartFigures {
   readonly sessions: number
 }
 
-/** Events: `changed`, `disappeared` (observer, member, at), `kill` and `start` (name; asked for on the page). */
+/** Events: `changed`, `disappeared` (observer, member, at), `drained` (name), `kill` and `start` (asked for on the page). */
 interface FleetEvents {
   changed: []
+  drained: [name: string, report: DrainReport]
   disappeared: [observer: string, member: string, at: number]
   kill: [name: string]
   start: [name: string]
@@ -49,11 +54,13 @@ export class Fleet extends EventEmitter<FleetEvents> {
   readonly nodes: readonly NodeHandle[]
   balancerPort = 0
   #balancer: ChildProcess | undefined
-  readonly #shared: Omit<NodeConfig, 'name' | 'httpPort'>
+  readonly #servesAjp: boolean
+  readonly #shared: Omit<NodeConfig, 'name' | 'httpPort' | 'ajpPort'>
 
-  constructor(names: readonly string[], ack: NodeConfig['ack']) {
+  constructor(names: readonly string[], ack: NodeConfig['ack'], { servesAjp = false }: { servesAjp?: boolean } = {}) {
     super()
-    this.nodes = names.map(name => ({ name, state: 'down', httpPort: 0, debugPort: 0 }))
+    this.#servesAjp = servesAjp
+    this.nodes = names.map(name => ({ name, state: 'down', httpPort: 0, ajpPort: undefined, debugPort: 0 }))
     this.#shared = {
       group: `demo-${randomBytes(6).toString('hex')}`,
       multicastPort: randomInt(PORT_MIN, PORT_MAX),
@@ -88,16 +95,22 @@ export class Fleet extends EventEmitter<FleetEvents> {
     })
     this.balancerPort = await port
     this.on('changed', () => this.#tellBalancer({ type: 'rows', rows: this.rows() }))
+    this.#tellTargets()
   }
 
-  /** Starts a server process; resolves when it has joined, holds the sessions, and the balancer knows of it. */
-  async start(name: string): Promise<StartFigures> {
+  /**
+   * Starts a server process; resolves when it has joined, holds the sessions, and the balancer knows of it.
+   *
+   * @param program Another build's `server.js`. Default: this one's.
+   */
+  async start(name: string, program: string = SERVER): Promise<StartFigures> {
     const node = this.node(name)
     if (node.state !== 'down') throw new Error(`${name} is ${node.state}`)
     if (node.httpPort === 0) node.httpPort = await freePort()
+    if (this.#servesAjp) node.ajpPort ??= await freePort()
     const forkedAt = Date.now()
-    const config: NodeConfig = { name, httpPort: node.httpPort, ...this.#shared }
-    const child = fork(fileURLToPath(new URL('server.js', import.meta.url)), [JSON.stringify(config)])
+    const config: NodeConfig = { name, httpPort: node.httpPort, ajpPort: node.ajpPort, ...this.#shared }
+    const child = fork(program, [JSON.stringify(config)])
     node.child = child
     node.state = 'starting'
     this.emit('changed')
@@ -121,12 +134,12 @@ export class Fleet extends EventEmitter<FleetEvents> {
     return killedAt
   }
 
-  /** Lets a server answer its balancer's question with no, and serve on. */
-  drain(name: string): void {
-    this.node(name).child?.send({ type: 'drain' } satisfies NodeCommand, () => {})
+  /** Lets a server end as a planned stop does: its balancer is told no, and it serves on for so many milliseconds. */
+  drain(name: string, graceMs: number = GRACE_MS): void {
+    this.node(name).child?.send({ type: 'drain', graceMs } satisfies NodeCommand, () => {})
   }
 
-  /** Lets a server leave, and waits for its end. */
+  /** Lets a server that does not drain yet end at once, and waits for its end. */
   async leave(name: string): Promise<void> {
     const { child } = this.node(name)
     if (!child) return
@@ -201,6 +214,7 @@ export class Fleet extends EventEmitter<FleetEvents> {
   }
 
   #heard(node: NodeHandle, message: NodeMessage): void {
+    if (message.type === 'drained') this.emit('drained', node.name, message.report)
     if (message.type === 'memberDisappeared') this.emit('disappeared', node.name, message.member, message.at)
     if (message.type !== 'status') return
     const { type: _, ...status } = message

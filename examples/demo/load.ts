@@ -24,8 +24,6 @@ export interface LoadOptions {
   readonly reads?: number
   /** Whether the clients keep connections open from one request to the next. Default true. */
   readonly keepAlive?: boolean
-  /** Whether the clients send the route cookie back, so that the balancer can be sticky. Default true. */
-  readonly sendsRoute?: boolean
 }
 
 /** What the clients saw. */
@@ -82,7 +80,7 @@ export class Load {
 
   constructor(port: number, sessions: number, options: LoadOptions = {}) {
     this.#port = port
-    this.#options = { thinkMs: [700, 1_300], reads: 0, keepAlive: true, sendsRoute: true, ...options }
+    this.#options = { thinkMs: [700, 1_300], reads: 0, keepAlive: true, ...options }
     this.#agent = new Agent({ keepAlive: this.#options.keepAlive, maxSockets: 512 })
     this.clients = Array.from({ length: sessions }, () => ({
       cookies: new Map(),
@@ -201,7 +199,7 @@ export class Load {
 
   #ask(client: Client, reads: boolean): Promise<{ state: CartState; attempts: number; newSession: boolean }> {
     return new Promise((resolve, reject) => {
-      const cookie = cookieHeader(client, this.#options.sendsRoute)
+      const cookie = cookieHeader(client)
       const headers = reads ? { cookie } : { cookie, [STEP_HEADER]: String(client.step), 'content-length': '0' }
       const options = {
         host: '127.0.0.1',
@@ -241,9 +239,8 @@ export function sessionId(client: Client): string | undefined {
   return cookie === undefined ? undefined : /^s:(.*)\.[^.]*$/.exec(decodeURIComponent(cookie))?.[1]
 }
 
-function cookieHeader(client: Client, sendsRoute: boolean): string {
-  const cookies = [...client.cookies].filter(([name]) => sendsRoute || name !== ROUTE_COOKIE)
-  return cookies.map(([name, value]) => `${name}=${value}`).join('; ')
+function cookieHeader({ cookies }: Client): string {
+  return [...cookies].map(([name, value]) => `${name}=${value}`).join('; ')
 }
 
 /** Keeps the cookies of an answer; true if it names another session than before. */

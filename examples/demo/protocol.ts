@@ -1,3 +1,8 @@
+import type { DrainReport } from '../../lib/index.js'
+
+/** What a web server that speaks AJP must know. */
+export const AJP_SECRET = 'demo'
+
 /** What the demo's processes tell each other over `process.send`. */
 export interface NodeConfig {
   readonly name: string
@@ -6,6 +11,8 @@ export interface NodeConfig {
   readonly receiverPort: number
   /** Where it serves HTTP; the same after a restart, for balancers whose servers are written in a file. */
   readonly httpPort: number
+  /** Where it serves AJP, if it does. */
+  readonly ajpPort: number | undefined
   readonly ack: 'none' | 'received' | 'applied'
   readonly secret: string
 }
@@ -32,12 +39,11 @@ export type NodeMessage =
     }
   | ({ readonly type: 'status' } & NodeStatus)
   | { readonly type: 'memberAdded' | 'memberDisappeared'; readonly member: string; readonly at: number }
+  | { readonly type: 'drained'; readonly report: DrainReport }
   | { readonly type: 'failed'; readonly reason: string }
 
-/** From the main process to a server: say no to the balancer's question while serving on, or leave and end. */
-export interface NodeCommand {
-  readonly type: 'drain' | 'leave'
-}
+/** From the main process to a server: end, after serving on for so long (milliseconds), or at once. */
+export type NodeCommand = { readonly type: 'drain'; readonly graceMs: number } | { readonly type: 'leave' }
 
 /** One server the balancer may use. */
 export interface Target {

@@ -1,12 +1,14 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import session, { type SessionData } from 'express-session'
+import { createAjpServer } from '../../lib/ajp/index.js'
 import { TribelineStore } from '../../lib/http/express.js'
+import { readyHandler } from '../../lib/http/index.js'
 import { type Cluster, createCluster } from '../../lib/index.js'
 import { page } from './page.js'
 import {
+  AJP_SECRET,
   type CartState,
   type NodeCommand,
   type NodeConfig,
@@ -26,6 +28,7 @@ declare module 'express-session' {
 
 const GOODS = ['apples', 'bread', 'coffee', 'dates', 'eggs', 'figs', 'grapes', 'honey']
 const CART_MAX = 10
+/** Shorter than the patience of whoever started us. */
 const REQUESTS_END_WITHIN_MS = 1_000
 
 /** One real server: joins the cluster, then serves sessions until it is told to leave, or killed. */
@@ -50,37 +53,36 @@ async function main(config: NodeConfig): Promise<void> {
   cluster.on('memberDisappeared', member => tell({ type: 'memberDisappeared', member: member.name, at: Date.now() }))
 
   const store = new TribelineStore({ cluster })
-  const readiness = { isReady: true }
-  const web = createServer(shop(config, store, readiness))
+  const web = createServer(shop(config, cluster, store))
+  // Longer than balancers keep idle connections, so that it is never us who close one that is just about to be used.
+  web.keepAliveTimeout = 65_000
+  const { ajpPort } = config
+  const servers = [
+    web,
+    ...(ajpPort === undefined ? [] : [await createAjpServer(web, { port: ajpPort, secret: AJP_SECRET })]),
+  ]
   const debug = createServer(debugEndpoint(config, store))
   const [, debugPort] = await Promise.all([listen(web, config.httpPort), listen(debug, 0)])
   tell({ type: 'ready', debugPort, joinStartedAt, readyAt, sessions: cluster.sessions.size })
   setInterval(() => tellStatus(cluster), 250)
 
-  process.on('message', (command: NodeCommand) => {
-    readiness.isReady = false
-    if (command.type !== 'leave') return
-    // Requests first: what a server writes after it has left is on no other one.
-    requestsEnd(web).then(() => cluster.leave().finally(() => process.exit(0)))
+  // A command to leave amid a drain changes nothing.
+  process.once('message', async (command: NodeCommand) => {
+    const graceMs = command.type === 'drain' ? command.graceMs : 0
+    const report = await cluster.drain({ server: servers, graceMs, requestTimeoutMs: REQUESTS_END_WITHIN_MS })
+    tell({ type: 'drained', report }, () => process.exit(0))
   })
 }
 
 /** The application: nothing in it knows of the cluster but the store. */
-function shop(config: NodeConfig, store: TribelineStore, readiness: { readonly isReady: boolean }): Express {
+function shop(config: NodeConfig, cluster: Cluster, store: TribelineStore): Express {
   const app = express()
   app.disable('x-powered-by')
   app.get('/', (_req, res) => {
     res.type('html').send(page)
   })
-  // What a balancer asks every second. Before it is true nothing listens: the state transfer comes first.
-  app.get('/ready', (_req, res) => {
-    res.status(readiness.isReady ? 200 : 503).json({ node: config.name, ready: readiness.isReady })
-  })
-  app.use((_req, res, next) => {
-    // While it drains, connections end with their answer, so that a balancer does not send the next request into the end.
-    if (!readiness.isReady) res.set('connection', 'close')
-    next()
-  })
+  // What a balancer asks every second. Before the node has joined nothing listens: the state transfer comes first.
+  app.get('/ready', readyHandler(cluster))
   app.use((req, res, next) => bindRoute(config.name, req, res, next))
   app.use(session({ secret: config.secret, store, resave: false, saveUninitialized: false, name: 'sid' }))
   app.get('/session', (req, res) => {
@@ -116,12 +118,6 @@ function bindRoute(name: string, req: Request, res: Response, next: NextFunction
     res.cookie(ROUTE_COOKIE, name, { httpOnly: true, sameSite: 'lax', path: '/' })
   }
   next()
-}
-
-/** Takes no new requests, and waits for those under way, but not for ever. */
-async function requestsEnd(web: Server): Promise<void> {
-  const closed = new Promise(resolve => web.close(resolve))
-  await Promise.race([closed, delay(REQUESTS_END_WITHIN_MS)])
 }
 
 /** Answers, from this node's own copy, for a list of session ids: what a node holds, past any balancer. */
@@ -169,8 +165,8 @@ function listen(server: Server, port: number): Promise<number> {
   })
 }
 
-function tell(message: NodeMessage): void {
-  if (process.connected) process.send?.(message, undefined, {}, () => {})
+function tell(message: NodeMessage, told: () => void = () => {}): void {
+  if (process.connected) process.send?.(message, undefined, {}, told)
 }
 
 process.on('disconnect', () => process.exit(0))

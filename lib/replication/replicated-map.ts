@@ -4,7 +4,6 @@ import { ProtocolError } from '../errors.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import { encodeText } from './attribute-text.js'
 import type { HandOverReport } from './hand-over.js'
-import { KeyIndex } from './key-index.js'
 import type { AttributeWrites, RecordChange, RecordKey, WriteOptions } from './replica-contract.js'
 import type { ReplicaOptionsInput } from './replica-options.js'
 import { ReplicaScope, type ScopeEnvironment, type ScopeStats } from './scope.js'
@@ -54,7 +53,7 @@ export interface AckOptions {
  */
 export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
   readonly #scope: ReplicaScope
-  readonly #index = new KeyIndex(KEY)
+  readonly #index = new AttributeIndex()
   #listenerErrors = 0
   #undecodable = 0
 
@@ -74,12 +73,12 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
 
   /** Number of keys here, those whose value cannot be read included. */
   get size(): number {
-    return this.#index.size
+    return this.#index.textCount
   }
 
   /** Whether the key is here, even if its value cannot be read. */
   has(key: string): boolean {
-    return this.#index.find(key).size > 0
+    return this.#index.count(key) > 0
   }
 
   /** The value, or undefined when there is none that can be read. */
@@ -131,7 +130,7 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
    * is a new beginning. After `close` it changes this copy alone.
    */
   delete(key: string): boolean {
-    const records = [...this.#index.find(key)]
+    const records = this.#index.keys(key)
     for (const record of records) this.#scope.replica.invalidate(record)
     return records.length > 0
   }
@@ -163,7 +162,7 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     const { replica } = this.#scope
     const writes = new Map([[VALUE, encodeValue(value)]])
     const winner = this.#winner(key)
-    const others = [...this.#index.find(key)].filter(record => record !== winner)
+    const others = this.#index.keys(key).filter(record => record !== winner)
     if (winner === undefined) {
       const created: AttributeWrites = new Map([[KEY, encodeText(key)], ...writes])
       replica.create(created, options)
@@ -171,8 +170,17 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     for (const record of others) replica.invalidate(record)
   }
 
+  /** Of the records with this key, the one whose value was written last; the same on every member. */
   #winner(key: string): RecordKey | undefined {
-    return this.#index.winner(key, this.#scope.replica, VALUE)
+    const { replica } = this.#scope
+    const [first, ...others] = this.#index.keys(key)
+    let winner = first
+    for (const record of others) {
+      const stamp = replica.stamp(record, VALUE)
+      const best = replica.stamp(winner as RecordKey, VALUE)
+      if (stamp !== undefined && (best === undefined || compareStamps(stamp, best) > 0)) winner = record
+    }
+    return winner
   }
 
   /** The value of a record in a box, since it may be `undefined` itself. */
@@ -190,9 +198,7 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
   }
 
   #changed(change: RecordChange): void {
-    const { replica } = this.#scope
-    const before = this.#index.text(change.key)
-    this.#index.update(change, replica)
+    const before = this.#file(change)
     const text = this.#index.text(change.key) ?? before
     if (text === undefined) return
     const winner = this.#winner(text)
@@ -203,6 +209,14 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
     const lostToAnother = change.kind === 'removed' && change.before !== undefined && !this.#wasWinner(change, winner)
     if (lostToAnother || (change.kind !== 'removed' && winner !== change.key)) return
     this.#emitSet(text, winner, change.cause)
+  }
+
+  /** The key that the record had before. */
+  #file({ key, kind, names }: RecordChange): string | undefined {
+    if (kind === 'removed') return this.#index.file(key, undefined)
+    if (!names.includes(KEY)) return this.#index.text(key)
+    const bytes = this.#scope.replica.attribute(key, KEY)
+    return this.#index.file(key, bytes === undefined ? undefined : decodeText(bytes))
   }
 
   /** Whether the value readers see changed with the removal; equal bytes are no news. */

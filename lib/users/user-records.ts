@@ -1,8 +1,8 @@
+import { AttributeIndex } from '../replication/attribute-index.js'
 import { decodeText } from '../replication/attribute-text.js'
 import type { RecordChange, RecordKey, RecordStore, Stamp } from '../replication/replica-contract.js'
 import { compareStamps } from '../replication/stamp.js'
 import { LOGIN, PRINCIPAL, PRINCIPAL_BYTES_MAX } from '../session/principal.js'
-import { AttributeIndex } from './attribute-index.js'
 import { decodeLogin, type Login } from './login-policy.js'
 import { EXCEPT, REVOKED, SIGN_ON, SIGN_ON_ID, SUBJECT } from './user-attributes.js'
 

@@ -1,9 +1,12 @@
-import type { RecordKey } from '../replication/replica-contract.js'
-import { ShardedMap } from '../replication/sharded-map.js'
+import type { RecordKey } from './replica-contract.js'
+import { ShardedMap } from './sharded-map.js'
 
 const NONE: readonly RecordKey[] = []
 
-/** Records by a text they bear, and back. Costs nothing for records that bear none; most texts are borne by one. */
+/**
+ * Records by a text they bear, and back. Several records may bear one text, since members create without asking each
+ * other; most texts are borne by one. Costs nothing for records that bear none.
+ */
 export class AttributeIndex {
   /** Made when first needed: its shards are not for nothing. */
   #texts: ShardedMap<string> | undefined
@@ -12,6 +15,11 @@ export class AttributeIndex {
   /** How many records bear a text. */
   get size(): number {
     return this.#texts?.size ?? 0
+  }
+
+  /** How many texts are borne by a record. */
+  get textCount(): number {
+    return this.#keys.size
   }
 
   /** What a record bears. */
