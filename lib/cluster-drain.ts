@@ -1,5 +1,5 @@
 import { InvalidOptionError } from './errors.js'
-import { type EndableServer, ServerEnd } from './http/server-end.js'
+import { type EndableServer, ServerEnd } from './http/service/server-end.js'
 import { type RulesOf, resolve, wholeNumber } from './options.js'
 import type { HandOverReport } from './replication/hand-over.js'
 import type { Clock } from './runtime/runtime.js'

@@ -9,7 +9,7 @@ import {
 } from './cluster-drain.js'
 import { type ClusterOptions, type ResolvedClusterOptions, resolveClusterOptions } from './cluster-options.js'
 import { InvalidOptionError, InvalidStateError } from './errors.js'
-import type { ClusterState } from './http/readiness.js'
+import type { ClusterState } from './http/service/readiness.js'
 import type { SessionHost } from './http/session-host.js'
 import type { Member } from './membership/member.js'
 import type { RecordChange } from './replication/replica-contract.js'
@@ -89,6 +89,7 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
       },
     })
     const parts = {
+      clusterMs: () => channel.clusterTime(),
       store: this.#scope.replica,
       clock: runtime.clock,
       random: runtime.random,
@@ -101,7 +102,6 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
       {
         ...parts,
         freshness: this.#scope,
-        clusterMs: () => channel.clusterTime(),
         ...(options.codec === undefined ? {} : { codec: options.codec }),
       },
       options.sessions,

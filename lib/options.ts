@@ -95,10 +95,13 @@ export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> 
  *
  * @throws {InvalidOptionError} naming the option, what is allowed and what came, for a bad value
  */
-export function pick<Options>(rules: RulesOf<Options>, from: Given<Options>): Partial<Options> {
+export function pick<Options>(
+  rules: { readonly [Name in keyof Options]: OptionRule<Options[Name]> },
+  from: { readonly [Name in keyof Options]?: unknown },
+): Partial<Options> {
   const values = from as Record<string, unknown>
   const result: Record<string, unknown> = {}
-  for (const [name, rule] of Object.entries(rules as unknown as Record<string, OptionRule<unknown>>)) {
+  for (const [name, rule] of Object.entries<OptionRule<unknown>>(rules)) {
     const value = values[name]
     if (value === undefined) continue
     if (!rule.accepts(value)) throw new InvalidOptionError(name, rule.expected, value)

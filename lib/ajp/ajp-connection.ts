@@ -60,8 +60,12 @@ export class AjpConnection implements StreamHandlers {
     this.#reader = new PacketReader(context.packetSize)
   }
 
-  /** Takes no more requests and closes when the one under way is answered. `keepsPromise`: or one that a CPong invited. */
+  /**
+   * Takes no more requests and closes when the one under way is answered. `keepsPromise`: or one that a CPong invited.
+   * To be called again, since a web server may notice only at the next request that an idle connection was ended.
+   */
   close(keepsPromise: boolean): void {
+    if (this.#isClosing && this.#isDeaf && this.#stream.bufferedBytes === 0) return this.#stream.destroy()
     this.#isClosing = true
     if (this.#exchange === undefined && !(keepsPromise && this.#isPromised)) this.#finish()
   }

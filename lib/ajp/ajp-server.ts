@@ -146,11 +146,11 @@ export class AjpServer {
     this.#listener?.close()
     this.#closeAll(true)
     if (this.#connections.size === 0) this.#empty()
-    else this.#clock.setTimer(PROMISE_MS, () => this.#closeAll(false))
   }
 
   #closeAll(keepsPromises: boolean): void {
     for (const connection of this.#connections) connection.close(keepsPromises)
+    if (this.#connections.size > 0) this.#clock.setTimer(PROMISE_MS, () => this.#closeAll(false))
   }
 
   #forget(connection: AjpConnection): void {

@@ -1,3 +1,4 @@
+export type { AjpCounters } from './ajp-connection.js'
 export type { AjpInfo } from './ajp-info.js'
 export { ajpOf } from './ajp-info.js'
 export type { AjpServer, AjpServerOptions, AjpStats } from './ajp-server.js'

@@ -5,12 +5,12 @@ import type { Session as ExpressSession, SessionData } from 'express-session'
 import { LRUCache } from 'lru-cache'
 import { TribelineError } from '../errors.js'
 import type { Session } from '../session/session.js'
-import { answer, type Callback, settle } from './callbacks.js'
-import { dataOf, type StoredData, StoredSessions, type StoreOptions } from './stored-sessions.js'
-import { remember, viewOf } from './stored-view.js'
+import { answer, type Callback, settle } from './stores/callbacks.js'
+import { dataOf, type StoredData, StoredSessions, type StoreOptions } from './stores/stored-sessions.js'
+import { remember, viewOf } from './stores/stored-view.js'
 
-export type { RouteCookieOptions } from './route-cookie.js'
-export { isStale, routeCookie } from './route-cookie.js'
+export type { RouteCookieOptions } from './stores/route-cookie.js'
+export { isStale, routeCookie } from './stores/route-cookie.js'
 
 /** Ended sessions whose last write is remembered, for the answers under way. */
 const ENDED_MAX = 1_000

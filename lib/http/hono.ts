@@ -1,15 +1,15 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Session } from '../session/session.js'
-import type { RegenerateOptions, RequestSession } from './request-session.js'
-import { SessionExchange } from './session-exchange.js'
-import type { SessionOptions } from './session-gate.js'
-import { SessionGate } from './session-gate.js'
+import type { RegenerateOptions, RequestSession } from './requests/request-session.js'
+import { SessionExchange } from './requests/session-exchange.js'
+import { SessionGate } from './requests/session-gate.js'
+import type { SessionOptions } from './requests/session-options.js'
 
-export type { CookieRouting } from './cookie-value.js'
-export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './request-session.js'
-export type { SessionCookieOptions } from './session-cookie.js'
-export type { SessionMove } from './session-gate.js'
-export { SessionHttpStats } from './session-http-stats.js'
+export type { CookieRouting } from './cookies/cookie-value.js'
+export type { SessionCookieOptions } from './cookies/session-cookie.js'
+export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './requests/request-session.js'
+export { SessionHttpStats } from './requests/session-http-stats.js'
+export type { SessionMove } from './requests/session-options.js'
 
 /** Options of {@link honoSession}; `filter` and `onError` get Hono's context. */
 export interface HonoSessionOptions extends SessionOptions<Context> {}

@@ -32,6 +32,7 @@ export class CatchUp {
   readonly #parts: CatchUpParts
   #waiting = new Map<string, Waiting>()
   #size = 0
+  #isClosed = false
 
   constructor(parts: CatchUpParts) {
     this.#parts = parts
@@ -50,7 +51,7 @@ export class CatchUp {
     const entry = this.#waiting.get(name)
     const one = { untilMs: this.#parts.monotonic() + timeoutMs, run: done }
     const present = this.#parts.present()
-    if (present.length === 0 || this.#size >= WAITING_MAX) {
+    if (this.#isClosed || present.length === 0 || this.#size >= WAITING_MAX) {
       this.timeouts++
       return done(false)
     }
@@ -76,7 +77,16 @@ export class CatchUp {
   tick(): void {
     if (this.#size === 0) return
     this.merged(undefined)
-    const now = this.#parts.monotonic()
+    this.#giveUp(this.#parts.monotonic())
+  }
+
+  /** Nothing comes any more: nobody waits, now or later. */
+  close(): void {
+    this.#isClosed = true
+    this.#giveUp(Infinity)
+  }
+
+  #giveUp(now: number): void {
     for (const [name, entry] of [...this.#waiting]) {
       const late = entry.done.filter(({ untilMs }) => now >= untilMs)
       if (late.length === 0) continue

@@ -14,7 +14,7 @@ import type { UserLogin, UserRecords } from './user-records.js'
 const CHECK_LEAST_MS = 200
 const CHECK_MOST_MS = 1_000
 /** How long a sign-on may be without a session: as long as deltas of one login may lie apart, and more. */
-const ORPHAN_LEAST_MS = 30_000
+export const ORPHAN_MS = 30_000
 const ORPHAN_MOST_MS = 40_000
 
 const PRINCIPAL_TASK = 'p'
@@ -112,7 +112,7 @@ export class UserReviews {
   }
 
   #wait(task: string): void {
-    this.#agenda.later(task, ORPHAN_LEAST_MS, ORPHAN_MOST_MS)
+    this.#agenda.later(task, ORPHAN_MS, ORPHAN_MOST_MS)
   }
 
   #run(task: string): void {

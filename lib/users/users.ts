@@ -14,14 +14,14 @@ import { checkPrincipal, LOGIN, PRINCIPAL } from '../session/principal.js'
 import type { ReceiptOptions } from '../session/receipts.js'
 import { Receipts } from '../session/receipts.js'
 import { SafeEmitter } from '../session/safe-emitter.js'
-import { PUBLIC_ID, type Session, writeNumber } from '../session/session.js'
+import { ENDS_AT, PUBLIC_ID, readNumber, type Session, writeNumber } from '../session/session.js'
 import { type InvalidateOptions, type SessionWhy, whyOf } from '../session/session-ending.js'
 import type { CommitOptions, SessionCause, SessionManager } from '../session/session-manager.js'
 import { writeToken } from '../session/write-token.js'
 import { encodeLogin, type LoginPolicy, resolveLoginPolicy, type UsersOptions, type WhenFull } from './login-policy.js'
 import { EXCEPT, REVOKED, SIGN_ON, SIGN_ON_ID, SUBJECT } from './user-attributes.js'
 import { type UserLogin, UserRecords } from './user-records.js'
-import { UserReviews } from './user-reviews.js'
+import { ORPHAN_MS, UserReviews } from './user-reviews.js'
 
 /** How long a revocation finds sessions on members that were cut off when it was made. */
 const REVOCATION_SECONDS = 86_400
@@ -74,6 +74,8 @@ export interface UsersParts {
   readonly onChange: (listener: (change: RecordChange) => void) => () => void
   /** What receipts of {@link Users.endAll} wait for: the session manager's options. */
   readonly receipts: ReceiptOptions
+  /** Milliseconds of cluster time, which no step of one host's clock moves. Default: the wall clock's. */
+  readonly clusterMs?: () => number
 }
 
 /**
@@ -91,7 +93,7 @@ export class Users {
   readonly #policy: LoginPolicy
   readonly #records: UserRecords
   readonly #reviews: UserReviews
-  readonly #receipts: Receipts
+  readonly #receipts: Receipts<undefined>
   readonly #emitter: SafeEmitter<UsersEvents>
   #unsubscribe: (() => void) | undefined
 
@@ -101,7 +103,7 @@ export class Users {
     this.#policy = resolveLoginPolicy(options, 'users.')
     this.#records = new UserRecords(parts.store)
     this.#reviews = new UserReviews({ ...parts, records: this.#records })
-    this.#receipts = new Receipts(parts.receipts)
+    this.#receipts = new Receipts(parts.receipts, () => {})
     this.#emitter = new SafeEmitter((error, event) => {
       if (event !== 'listenerError') this.#emitter.emit('listenerError', error, event)
     })
@@ -159,7 +161,8 @@ export class Users {
     const link = this.#linkOf(session)
     const isSame = link !== undefined && this.#records.signOns.text(link) === principal
     session.principal = principal
-    const begun = signOn === true && !isSame ? this.#beginSignOn(principal, note) : undefined
+    const endsAt = session.reserved(ENDS_AT)
+    const begun = signOn === true && !isSame ? this.#beginSignOn(principal, note, endsAt) : undefined
     session.setReserved(LOGIN, note)
     if (!isSame) session.setReserved(SIGN_ON, begun === undefined ? undefined : encodeText(begun))
     // In the same delta, so that the old id is nowhere that of a login.
@@ -217,18 +220,15 @@ export class Users {
       [MAX_INACTIVE, writeNumber(REVOCATION_SECONDS)],
     ])
     const [known] = this.#records.revocations.keys(principal)
-    const receipt = this.#receipts.send(
-      options,
-      send => (known === undefined ? undefined : store.write(known, writes, send)) ?? store.create(writes, send),
-      () => {},
-    )
+    const send = this.#receipts.of(undefined, options)
+    if (known === undefined || store.write(known, writes, send) === undefined) store.create(writes, send)
     this.#reviews.flush()
-    return receipt as Promise<SendReceipt>
+    return send.promise()
   }
 
   /** The principal of a sign-on whose cookie says this; undefined: it is over, or not known here. */
   signedOn(signOnId: string): string | undefined {
-    const [key] = this.#records.signOnIds.keys(signOnId)
+    const key = this.#standing(signOnId)
     return key === undefined ? undefined : this.#records.signOns.text(key)
   }
 
@@ -246,17 +246,19 @@ export class Users {
 
   /**
    * Makes the session that of a sign-on's principal, with the next commit; a stored one gets a new id at once. It ends
-   * with the sign-on from then on. Returns that principal; undefined: the sign-on is over, or not known here.
+   * with the sign-on from then on, and comes to its absolute end no later than the session whose login it was, so that
+   * nobody signs on past a `maxLifetime`. Returns that principal; undefined: the sign-on is over, or not known here.
    *
    * @throws {SessionInvalidError} when the session has ended
    */
   join(session: Session, signOnId: string): string | undefined {
-    const [key] = this.#records.signOnIds.keys(signOnId)
+    const key = this.#standing(signOnId)
     const principal = key === undefined ? undefined : this.#records.signOns.text(key)
     if (key === undefined || principal === undefined) return undefined
     if (!session.isValid) throw new SessionInvalidError(session.id)
     session.principal = principal
     session.setReserved(SIGN_ON, encodeText(key))
+    session.endBy(this.#parts.store.attribute(key, ENDS_AT))
     session.changeId()
     return principal
   }
@@ -314,13 +316,27 @@ export class Users {
     return link === undefined ? undefined : decodeText(link)
   }
 
-  #beginSignOn(principal: string, note: Uint8Array): RecordKey {
+  /** The record of a sign-on that is not over. */
+  #standing(signOnId: string): RecordKey | undefined {
+    const { store, clock, clusterMs = () => clock.wall() } = this.#parts
+    const [key] = this.#records.signOnIds.keys(signOnId)
+    if (key === undefined) return undefined
+    const endsAt = readNumber(store.attribute(key, ENDS_AT))
+    if (endsAt !== undefined && endsAt <= clusterMs()) return undefined
+    // That all its sessions have expired is so before they are removed, and it with them.
+    const linked = this.#records.linked.keys(key)
+    const isUsed = linked.length === 0 ? (store.idleMs(key) ?? 0) < ORPHAN_MS : linked.some(one => this.#view(one))
+    return isUsed ? key : undefined
+  }
+
+  #beginSignOn(principal: string, note: Uint8Array, endsAt: Uint8Array | undefined): RecordKey {
     const id = Buffer.from(this.#parts.random.bytes(SIGN_ON_ID_BYTES)).toString('base64url')
     const { store } = this.#parts
     const writes = new Map([
       [SIGN_ON_ID, encodeText(id)],
       [SUBJECT, encodeText(principal)],
       [LOGIN, note],
+      ...(endsAt === undefined ? [] : ([[ENDS_AT, endsAt]] as const)),
     ])
     return store.create(writes).key
   }

@@ -80,6 +80,17 @@ export function routingSuite(test: TestFn, adapter: Adapter): void {
     t.is(browser.cookies.get(SEEN)?.split('~').length, 2)
   })
 
+  check('a session that is not here yet does not give way to an empty one', async t => {
+    const { a, b, second, browser } = await both(t, { catchUpMs: 0, saveUninitialized: true })
+    a.store.held = true
+    await browser.get('/')
+    const sid = browser.cookies.get(SID)
+    for (const path of ['/untouched', '/look']) await browser.at(second, path)
+    t.deepEqual([browser.cookies.get(SID), b.sessions.size], [sid, 0])
+    a.store.flush()
+    t.is((await browser.at(second, '/')).text, '2')
+  })
+
   check('a write nobody here made is waited for once', async t => {
     const { a, b, second, browser, stats } = await both(t)
     await browser.get('/')

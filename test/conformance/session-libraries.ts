@@ -10,7 +10,7 @@ import Koa from 'koa'
 import { TribelineStore } from '../../lib/http/express.js'
 import { FastifySessionStore } from '../../lib/http/fastify.js'
 import { KoaSessionStore } from '../../lib/http/koa.js'
-import type { StoreOptions } from '../../lib/http/stored-sessions.js'
+import type { StoreOptions } from '../../lib/http/stores/stored-sessions.js'
 import type { SessionManager } from '../../lib/session/session-manager.js'
 
 /** Loaded so that its types do not claim `request.session` for the whole program. */

@@ -1,7 +1,7 @@
 import test from 'ava'
 import { sign } from 'cookie-signature'
 import { clusterSession } from '../../lib/http/index.js'
-import type { SignOnOptions } from '../../lib/http/sign-on.js'
+import type { SignOnOptions } from '../../lib/http/requests/sign-on.js'
 import { type UserMember, userMembers } from '../helpers/user-members.js'
 import { Browser, secret, type VisitHandler } from './adapter-suite.js'
 import { adapters } from './adapters.js'
@@ -163,12 +163,13 @@ test('a cookie that we did not sign is no sign-on; one of a sign-on that is over
 
 test('the cookie is that of the whole host, or of a domain', async t => {
   const [cluster] = userMembers()
-  const cookie = { path: '/shop', sameSite: 'strict', maxAge: 60_000 } as const
+  const cookie = { path: '/shop', sameSite: 'strict', maxAge: 60_000, partitioned: true } as const
   const signOn = { name: 'all', domain: 'example.org', secure: true }
   const port = await adapter.serve(t, { cluster, secret, cookie, signOn }, application)
   const { set } = await new Browser(port).get('/shop/login')
   const one = set.find(value => value.startsWith('all='))?.replace(/^all=[^;]*/, 'all')
-  t.deepEqual(one?.split('; ').sort(), ['Domain=example.org', 'HttpOnly', 'Path=/', 'SameSite=Strict', 'Secure', 'all'])
+  const flags = ['HttpOnly', 'Partitioned', 'Path=/', 'SameSite=Strict', 'Secure']
+  t.deepEqual(one?.split('; ').sort(), ['Domain=example.org', ...flags, 'all'])
 })
 
 test('a principal that is logged out everywhere is logged out of the sign-on too', async t => {
@@ -197,6 +198,7 @@ const wrong: readonly (readonly [unknown, RegExp])[] = [
   ],
   [{ secret: '' }, /^Option secret must be /],
   [{ name: 'a b' }, /^Option cookie must be /],
+  [{ name: 'tribeline_route' }, /^Option signOn.name must be the name of no other cookie of ours/],
 ]
 
 for (const [signOn, message] of wrong) {

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import express from 'express'
 import { type AjpServer, type AjpServerOptions, ajpOf, createAjpServer } from '../../lib/ajp/index.js'
 import { ListenError } from '../../lib/errors.js'
 import { createCluster } from '../../lib/index.js'
+import { createNodeRuntime } from '../../lib/runtime/node-runtime.js'
 import {
   type AjpAnswer,
   AjpClient,
@@ -15,6 +17,7 @@ import {
   number,
   packet,
 } from '../helpers/ajp-client.js'
+import { VirtualClock } from '../helpers/virtual-clock.js'
 
 const POST = 4
 const HEAD = 3
@@ -613,6 +616,23 @@ test('a planned stop answers what is under way and what it promised, and takes n
   await closed
   t.is(ajp.stats().connections, 0)
 })
+test('a planned stop does not wait for a web server that looks at its idle connections late', async t => {
+  const clock = new VirtualClock()
+  const target: RequestListener = (_req, res) => res.end('ok')
+  const ajp = await createAjpServer(target, { port: 0 }, { clock, network: createNodeRuntime().network })
+  const socket = connect({ port: ajp.port, host: '127.0.0.1', allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  socket.write(packet(forwardRequest()))
+  await once(socket, 'data')
+  const ended = once(socket, 'end')
+  const closed = ajp.close()
+  socket.resume()
+  await ended
+  clock.advance(1_000)
+  await closed
+  t.is(ajp.stats().aborted, 0)
+})
+
 test('what takes too long can be cut off', async t => {
   let hung = (): void => {}
   const begun = new Promise<void>(resolve => {

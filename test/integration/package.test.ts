@@ -122,6 +122,7 @@ const INTERNAL: readonly string[] = [
   'ResolvedClusterOptions',
   'DeltaManagerParts',
   'UsersParts',
+  'AjpContext',
   'ScopeEnvironment',
   'SessionBacking',
   'SessionStart',
@@ -130,6 +131,7 @@ const INTERNAL: readonly string[] = [
   'ReplicaScope',
   'AttributeWrites',
   'RecordKey',
+  'SessionDelta',
   // Names for types of express-session and of a callback.
   'Store',
   'Callback',

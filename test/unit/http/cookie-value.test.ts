@@ -1,7 +1,7 @@
 import test from 'ava'
 import { sign } from 'cookie-signature'
 import fc from 'fast-check'
-import { type CookieRouting, readCookieValue, writeCookieValue } from '../../../lib/http/cookie-value.js'
+import { type CookieRouting, readCookieValue, writeCookieValue } from '../../../lib/http/cookies/cookie-value.js'
 
 const formats: readonly CookieRouting[] = ['cookie', 'suffix', 'jvmRoute']
 const routes = fc.stringMatching(/^[\w-]{1,64}$/)

@@ -1,6 +1,7 @@
 import test from 'ava'
-import { RouteBinding } from '../../../lib/http/route-binding.js'
-import { SessionGate, type SessionOptions } from '../../../lib/http/session-gate.js'
+import { RouteBinding } from '../../../lib/http/cookies/route-binding.js'
+import { SessionGate } from '../../../lib/http/requests/session-gate.js'
+import type { SessionOptions } from '../../../lib/http/requests/session-options.js'
 import { oneManager } from '../../helpers/session-managers.js'
 
 test('who names another member is elsewhere, whatever the format; who names none is not', t => {
@@ -39,11 +40,23 @@ test('options out of range are refused in one sentence', t => {
   refused({ catchUpMs: -1 }, /catchUpMs.*60000/)
   refused({ catchUpMs: 60_001 }, /catchUpMs/)
   refused({ catchUpMs: '250' as unknown as number }, /catchUpMs/)
+  refused({ seenCookie: false, catchUpMs: -1 }, /catchUpMs/)
+  refused({ name: 'sid', routeCookie: 'sid' }, /routeCookie must be the name of no other cookie of ours; got "sid"/)
+  refused({ seenCookie: 'tribeline.sid' }, /seenCookie must be/)
+  refused({ ack: 'aplied' as 'applied' }, /ack must be one of 'none', /)
+  refused({ copies: -1 }, /copies must be a whole number from 0, or 'all'; got -1/)
+  refused({ ackTimeoutMs: 0 }, /ackTimeoutMs must be/)
+  refused({ detect: 'some' as 'set' }, /detect must be one of/)
+  refused({ rolling: 'yes' as unknown as boolean }, /rolling must be true or false; got "yes"/)
+  refused({ filter: '/static' as unknown as RegExp }, /filter must be a pattern or a function; got "/)
+  refused({ readOnly: 'GET' as unknown as boolean }, /readOnly must be true, false, a pattern or a function/)
+  refused({ onMoved: {} as () => void }, /onMoved must be a function/)
   refused({ seenCookie: 'a b' }, /cookie/)
   refused({ routeCookie: 'a;b' }, /cookie/)
   for (const options of [
     { catchUpMs: 0 },
     { seenCookie: false, catchUpMs: 60_000 },
+    { name: 'sid', routeCookie: false, seenCookie: 'tribeline.sid' },
     { routing: 'jvmRoute' },
   ] as const) {
     t.notThrows(() => new SessionGate({ cluster, secret: 'x', ...options }))

@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { SeenCookie, TOKENS_MAX } from '../../../lib/http/seen-cookie.js'
+import { SeenCookie, TOKENS_MAX } from '../../../lib/http/cookies/seen-cookie.js'
 import { writeToken } from '../../../lib/session/write-token.js'
 
 const token = fc

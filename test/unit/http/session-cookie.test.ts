@@ -1,6 +1,6 @@
 import test from 'ava'
 import { sign } from 'cookie-signature'
-import { SessionCookie } from '../../../lib/http/session-cookie.js'
+import { SessionCookie } from '../../../lib/http/cookies/session-cookie.js'
 
 function valueIn(header: string): string | undefined {
   return SessionCookie.parse(header.split(';')[0]).sid
@@ -37,4 +37,9 @@ test('what no cookie allows is refused at once', t => {
   t.throws(() => new SessionCookie('a b', 'x'), { code: 'INVALID_OPTION' })
   t.throws(() => new SessionCookie('sid', 'x', { path: 'a;b' }), { code: 'INVALID_OPTION' })
   t.throws(() => new SessionCookie('sid', 'x', { maxAge: 0 }), { code: 'INVALID_OPTION' })
+  for (const options of [{ sameSite: 'none' }, { partitioned: true }] as const) {
+    t.throws(() => new SessionCookie('sid', 'x', { ...options, secure: false }), { message: /cookie\.secure/ })
+    t.notThrows(() => new SessionCookie('sid', 'x', { ...options, secure: true }))
+    t.notThrows(() => new SessionCookie('sid', 'x', options))
+  }
 })

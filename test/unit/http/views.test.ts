@@ -3,7 +3,7 @@ import test from 'ava'
 import { sign } from 'cookie-signature'
 import { SessionReadOnlyError } from '../../../lib/errors.js'
 import { SessionCookie, upgradeSession } from '../../../lib/http/index.js'
-import { SessionGate } from '../../../lib/http/session-gate.js'
+import { SessionGate } from '../../../lib/http/requests/session-gate.js'
 import { AttributeScope } from '../../../lib/session/attribute-scope.js'
 import { oneManager } from '../../helpers/session-managers.js'
 

@@ -88,3 +88,17 @@ test('what comes in by a comparison is noticed as well', t => {
   catchUp.merged(undefined)
   t.deepEqual(told, [['x', true]])
 })
+
+test('who waits when the copy is closed is told at once, and so is whoever comes later', t => {
+  const { catchUp, wait, pulled, told } = bench()
+  wait('x', dot(5))
+  wait('y', dot(6))
+  catchUp.close()
+  wait('z', dot(7))
+  t.deepEqual(told, [
+    ['x', false],
+    ['y', false],
+    ['z', false],
+  ])
+  t.deepEqual([catchUp.size, catchUp.timeouts, pulled.length], [0, 3, 2])
+})

@@ -1,6 +1,5 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { AttributeIndex } from '../../../lib/replication/attribute-index.js'
 import { decodeText } from '../../../lib/replication/attribute-text.js'
 import type { Stamp } from '../../../lib/replication/replica-contract.js'
 import { DeltaManager } from '../../../lib/session/delta-manager.js'
@@ -55,30 +54,6 @@ function login(
 function idsOf({ users }: MemberFixture, principal: string): string[] {
   return users.sessions(principal).map(({ id }) => id)
 }
-
-test('the index equals a recount, whatever is filed and removed', t => {
-  const text = fc.option(fc.constantFrom('ann', 'bob', 'cy'), { nil: undefined })
-  const filing = fc.tuple(fc.constantFrom('x#1', 'x#2', 'y#1', 'y#2', 'y#3'), text)
-  fc.assert(
-    fc.property(fc.array(filing, { maxLength: 40 }), filings => {
-      const index = new AttributeIndex()
-      const recount = new Map<string, string>()
-      for (const [key, one] of filings) {
-        const before = index.file(key, one)
-        t.is(before, recount.get(key))
-        if (one === undefined) recount.delete(key)
-        else recount.set(key, one)
-        t.is(index.size, recount.size)
-        t.deepEqual([...index.texts()].sort(), [...new Set(recount.values())].sort())
-        for (const each of ['ann', 'bob', 'cy']) {
-          const keys = [...recount].filter(([, value]) => value === each).map(([found]) => found)
-          t.deepEqual([...index.keys(each)].sort(), keys.sort())
-          t.is(index.count(each), keys.length)
-        }
-      }
-    }),
-  )
-})
 
 test('every member finds the sessions of a principal, whatever is written in whatever order', t => {
   const principal = fc.constantFrom('ann', 'bob')
@@ -453,4 +428,45 @@ test('a login that cannot be stored leaves the session its id', t => {
   session.set('cart', 2)
   a.sessions.commit(session)
   t.like(a.sessions.find(id), { principal: undefined })
+})
+
+test('a sign-on ends with the absolute end of the session that began it, and so does what joins it', t => {
+  const { a, b, clock } = pair()
+  const first = a.sessions.create({ deferred: true, maxLifetime: 100 })
+  a.users.login(first, 'ann', { signOn: true })
+  const signOnId = a.users.signOnOf(first) as string
+  clock.advance(40_000)
+  const second = b.sessions.create({ deferred: true, maxLifetime: 5_000 })
+  t.is(b.users.join(second, signOnId), 'ann')
+  const third = b.sessions.create({ deferred: true, maxLifetime: 30, maxInactiveInterval: 10 })
+  t.is(b.users.join(third, signOnId), 'ann')
+  for (const session of [second, third]) b.sessions.commit(session)
+  t.deepEqual([second.endsInMs, third.endsInMs], [60_000, 30_000])
+  t.deepEqual([second.maxInactiveInterval, third.maxInactiveInterval], [60, 10])
+  clock.advance(59_999)
+  t.is(b.users.signedOn(signOnId), 'ann')
+  clock.advance(1)
+  t.is(b.users.signedOn(signOnId), undefined)
+  const late = b.sessions.create({ deferred: true })
+  t.is(b.users.join(late, signOnId), undefined)
+  t.is(late.principal, undefined)
+  t.deepEqual([a.sessions.find(first.id), a.sessions.find(second.id)], [undefined, undefined])
+})
+
+test('nobody signs on by sessions that nobody used for too long, removed or not', t => {
+  const { a, b, clock } = pair()
+  const first = a.sessions.create({ deferred: true, maxInactiveInterval: 100 })
+  a.users.login(first, 'ann', { signOn: true })
+  const signOnId = a.users.signOnOf(first) as string
+  const second = b.sessions.create({ deferred: true, maxInactiveInterval: 200 })
+  b.users.join(second, signOnId)
+  b.sessions.commit(second)
+  clock.advance(150_000)
+  t.is(a.users.signedOn(signOnId), 'ann', 'the second is in use')
+  clock.advance(100_000)
+  t.is(a.users.signedOn(signOnId), undefined)
+  t.is(a.users.join(a.sessions.create({ deferred: true }), signOnId), undefined)
+  t.is(a.sessions.size, 2)
+  for (const { store } of [a, b]) store.expireIdle()
+  t.deepEqual([a.sessions.size, a.users.signedOn(signOnId)], [0, undefined])
 })

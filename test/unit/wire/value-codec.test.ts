@@ -30,8 +30,34 @@ test('a text of any length and alphabet comes back, as the codec itself would re
     t.is(decodeValue(encodeValue('a'.repeat(length))), 'a'.repeat(length))
 })
 
-test('bytes that are a text and more, or less, are no value', t => {
-  for (const bytes of [[], [0xa2, 0x61], [0xa1, 0x61, 0x61], [0xd9], [0xd9, 2, 0x61], [0xd9, 1, 0x61, 0x61]]) {
+test('numbers are encoded as the codec itself would', t => {
+  const edges = [0, -0, 1, 31, 32, 63, 64, 127, 128, 255, 256, 65_535, 65_536, 2 ** 31, 2 ** 32, -1, 0.5, Number.NaN]
+  for (const value of edges) {
+    const bytes = encodeValue(value)
+    t.is(Buffer.compare(bytes, packr.pack(value)), 0, String(value))
+    t.is(decodeValue(bytes), unpackr.unpack(bytes), String(value))
+  }
+  fc.assert(
+    fc.property(fc.oneof(fc.nat(70_000), fc.integer(), fc.double()), value => {
+      const bytes = encodeValue(value)
+      t.is(Buffer.compare(bytes, packr.pack(value)), 0)
+      t.is(decodeValue(bytes), unpackr.unpack(bytes))
+    }),
+  )
+})
+
+test('bytes that are a text or a number and more, or less, are no value', t => {
+  for (const bytes of [
+    [],
+    [0xa2, 0x61],
+    [0xa1, 0x61, 0x61],
+    [0xd9],
+    [0xd9, 2, 0x61],
+    [0xd9, 1, 0x61, 0x61],
+    [1, 1],
+    [0xcc],
+    [0xcd, 1],
+  ]) {
     t.throws(() => decodeValue(Uint8Array.from(bytes)), undefined, String(bytes))
   }
 })

@@ -1,13 +1,13 @@
-import type { SendReceipt } from '../channel/topic.js'
-import { InvalidStateError, SessionOvertakenError } from '../errors.js'
-import { isAtOnce } from '../session/receipts.js'
-import type { Session } from '../session/session.js'
-import type { ViewOptions } from '../session/session-manager.js'
-import type { LoginOptions, Users } from '../users/users.js'
-import { afterFresh, freshened } from './after-fresh.js'
+import type { SendReceipt } from '../../channel/topic.js'
+import { InvalidStateError, SessionOvertakenError } from '../../errors.js'
+import { isAtOnce } from '../../session/receipts.js'
+import type { Session } from '../../session/session.js'
+import type { ViewOptions } from '../../session/session-manager.js'
+import type { LoginOptions, Users } from '../../users/users.js'
+import { afterFresh, freshened } from '../after-fresh.js'
+import type { SentCookies } from '../cookies/session-cookie.js'
 import type { FacadeOwner, RegenerateOptions, RequestSession } from './request-session.js'
 import { facadeOf } from './request-session.js'
-import type { SentCookies } from './session-cookie.js'
 import { NONE, type SessionGate } from './session-gate.js'
 import { SignOnVisit } from './sign-on.js'
 
@@ -128,7 +128,9 @@ export abstract class SessionExchange<R> implements FacadeOwner {
     if (this.#closed) return
     const { gate } = this
     try {
-      if (gate.savesUninitialized && !this.isHeaded) this.#load()
+      // Where something is not here, an empty session would take the place of the client's.
+      const send = this.stale ? { ...gate.send, storeEmpty: false } : gate.send
+      if (send.storeEmpty === true && !this.isHeaded) this.#load()
       const session = this.#session
       if (session === undefined || session.isInvalidated) return
       const late = session.key === undefined && this.isHeaded
@@ -136,7 +138,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
       if (late) throw new Error('A session was begun after the headers were sent; its client cannot get the cookie')
       // The end of the reply waits and then writes.
       if (session.key !== undefined && !gate.sessions.fresh) return
-      this.#keep(gate.sessions.commit(session, gate.send))
+      this.#keep(gate.sessions.commit(session, send))
     } catch (error) {
       if (error instanceof SessionOvertakenError) this.#overtaken = true
       gate.report(error, this.request)

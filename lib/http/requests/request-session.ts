@@ -1,6 +1,6 @@
-import type { SendReceipt } from '../channel/topic.js'
-import { Session } from '../session/session.js'
-import type { LoginOptions } from '../users/users.js'
+import type { SendReceipt } from '../../channel/topic.js'
+import { Session } from '../../session/session.js'
+import type { LoginOptions } from '../../users/users.js'
 
 /** What is kept when a session is regenerated. `true`: everything; a list: these attributes. Default: nothing. */
 export interface RegenerateOptions {
@@ -33,9 +33,9 @@ export interface RequestSessionMethods {
    */
   logout(): Promise<SendReceipt | undefined>
   /**
-   * Whether the client has written something that this member does not have, although the request waited for it
-   * (`catchUpMs`): what it reads may be older than what the client has seen, up to a session that is not found, and what it
-   * writes may overwrite what it did not know. Say so, ask to try again, or go on, as the application can bear.
+   * Whether the client has written something, or signed on, and this member does not have it, although the request waited
+   * for it (`catchUpMs`): what it reads may be older than what the client has seen, up to a session that is not found, and
+   * what it writes may overwrite what it did not know. Say so, ask to try again, or go on, as the application can bear.
    */
   readonly stale: boolean
 }

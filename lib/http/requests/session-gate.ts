@@ -1,118 +1,18 @@
-import type { IncomingMessage } from 'node:http'
-import { InvalidOptionError } from '../errors.js'
-import { type AttributeScopeOptions, scopeOf } from '../session/attribute-scope.js'
-import { overridesOf } from '../session/delta-manager-options.js'
-import type { Session } from '../session/session.js'
-import type { CommitOptions, SessionManager, ViewOptions } from '../session/session-manager.js'
-import type { Users } from '../users/users.js'
-import { freshened } from './after-fresh.js'
-import type { CookieRouting } from './cookie-value.js'
+import { InvalidOptionError } from '../../errors.js'
+import { scopeOf } from '../../session/attribute-scope.js'
+import { overridesOf } from '../../session/delta-manager-options.js'
+import type { Session } from '../../session/session.js'
+import type { CommitOptions, SessionManager, ViewOptions } from '../../session/session-manager.js'
+import type { Users } from '../../users/users.js'
+import { freshened } from '../after-fresh.js'
+import { RouteBinding } from '../cookies/route-binding.js'
+import { SeenCookie } from '../cookies/seen-cookie.js'
+import type { SentCookies } from '../cookies/session-cookie.js'
+import { SessionCookie, secretsOf, setCookie } from '../cookies/session-cookie.js'
 import { ReadYourWrites } from './read-your-writes.js'
-import { RouteBinding } from './route-binding.js'
-import { SeenCookie } from './seen-cookie.js'
-import type { SentCookies, SessionCookieOptions } from './session-cookie.js'
-import { SessionCookie, secretsOf, setCookie } from './session-cookie.js'
-import type { SessionHost } from './session-host.js'
 import { SessionHttpStats } from './session-http-stats.js'
-import { SignOnGate, type SignOnOptions } from './sign-on.js'
-
-/** A client came from another member: its own one is gone, or the balancer sends it elsewhere. */
-export interface SessionMove {
-  /** The session's id: a secret, not to be logged. */
-  readonly id: string
-  /** The member it was bound to, as the client says: a hint, unsigned. */
-  readonly from: string
-  /** This member. */
-  readonly to: string
-}
-
-/**
- * What every adapter of the library takes; `R` is what it calls a request. `ack`, `copies`, `ackTimeoutMs`, `detect`,
- * `merge`, `application` and `shared` override the manager's.
- */
-export interface SessionOptions<R> extends Omit<CommitOptions, 'storeEmpty'>, AttributeScopeOptions {
-  /** Whose sessions, and whose name goes into the route cookie. */
-  readonly cluster: SessionHost
-  /** Signs the cookie. A list: the first signs, all verify. */
-  readonly secret: string | readonly string[]
-  /** The cookie's name. Default `tribeline.sid`. */
-  readonly name?: string
-  /** Attributes of the cookie; unset ones have their defaults. */
-  readonly cookie?: SessionCookieOptions
-  /**
-   * How a balancer learns which member a client is bound to (a hint, unsigned, and never more: every member has the
-   * session). Default `cookie`: a cookie of its own, {@link routeCookie}, whose value is the member's name. `suffix`: the
-   * session cookie ends in `~node1` (Apache: `stickysession=tribeline.sid stickysessionsep=~`). `jvmRoute`: it is
-   * `<id>~<signature>.node1`, for balancers that take what follows the first dot (Apache by default, mod_jk, JEUS). All
-   * formats are read whichever is set, so it can be changed without logging anybody out. The first response of another
-   * member binds the client to that one.
-   */
-  readonly routing?: CookieRouting
-  /** Name of the route cookie; false: none. Not with another {@link routing}. Default `tribeline_route`. */
-  readonly routeCookie?: string | false
-  /**
-   * Told once of a client that comes from another member (Tomcat: JvmRouteBinderValve), when its session is found;
-   * more than once if it sent several requests before it had the first response. What it throws goes to `onError`.
-   */
-  readonly onMoved?: (move: SessionMove, req: R) => void
-  /**
-   * Name of the signed cookie that names the client's last write; false: none. It goes out with each response that wrote,
-   * a logout included. A request waits, before its handler runs, until this member has that write, so that clients
-   * need not stay with one member ("read your writes"). A request whose member is up to date pays less than a microsecond.
-   * Applications on one host that share cookies but not sessions need different names. Default `tribeline_seen`.
-   *
-   * Not covered: what is written after the headers went out, what is written without `req.session`, and, of parallel
-   * requests of one client, all writes but that of the response that came last.
-   */
-  readonly seenCookie?: string | false
-  /**
-   * Milliseconds, 0 to 60,000, that a request waits for that write, to the precision of a tenth of a second; then it is
-   * served with `req.session.stale`. 0: it never waits. Default 250.
-   *
-   * It waits again with every request as long as the writer is a member. If that member is gone, and nobody else has what
-   * it wrote, the write may be lost: then one request waits and is `stale`, and its response ends it for the next ones. (If
-   * the writer was only cut off, its write comes when it is back.)
-   */
-  readonly catchUpMs?: number
-  /** Counts what requests cost. Default: nobody sees it. */
-  readonly stats?: SessionHttpStats
-  /**
-   * Whether a login here is one for all applications of the cluster that have this option, and a logout too, each with its
-   * own cookie and session (Tomcat: ClusterSingleSignOn). Default false.
-   */
-  readonly signOn?: boolean | SignOnOptions
-  /** Whether every response that used the session renews its cookie. Default false. */
-  readonly rolling?: boolean
-  /** Whether a session nobody wrote to is stored too. Default false. */
-  readonly saveUninitialized?: boolean
-  /**
-   * Whether the proxy in front is to be believed when `X-Forwarded-Proto` says that the client came over TLS, for
-   * `cookie.secure: 'auto'`. Default false: as the framework says, where it has such a setting of its own.
-   */
-  readonly trustProxy?: boolean
-  /**
-   * Seconds after which a session that begins here ends however much it is used; 0: never. Default: the manager's. A
-   * cookie with `maxAge` ends with it at the latest. `regenerate` begins a new session and so a new life, with `keep: true`
-   * it is the same session and the same life.
-   */
-  readonly maxLifetime?: number
-  /**
-   * Requests that only look at their session: all, those whose path matches, or those a test names. What would change
-   * it, logging out included, throws a {@link SessionReadOnlyError} at once; what a handler changes in place is not
-   * written. Such a request is a use of the session all the same. Default: none.
-   */
-  readonly readOnly?: boolean | RegExp | ((req: R) => boolean)
-  /** Requests without a session, static content for instance: a pattern for the path, or a test. */
-  readonly filter?: RegExp | ((req: R) => boolean)
-  /**
-   * Hears of changes that could not be stored when the response went out: a value the codec cannot carry, a session
-   * begun after the headers were sent, or a {@link SessionOvertakenError}. Default: a process warning.
-   */
-  readonly onError?: (error: unknown, req: R) => void
-}
-
-/** Options of the adapters whose requests are those of `node:http`. */
-export interface ClusterSessionOptions extends SessionOptions<IncomingMessage> {}
+import { checkSessionOptions, type SessionOptions } from './session-options.js'
+import { SignOnGate } from './sign-on.js'
 
 /** The sessions of one application, as its options ask: what does not change from request to request. */
 export class SessionGate<R> {
@@ -124,7 +24,6 @@ export class SessionGate<R> {
   readonly users: Users | undefined
   readonly signOn: SignOnGate | undefined
   readonly trustsProxy: boolean
-  readonly savesUninitialized: boolean
   /** How a request's changes are written. */
   readonly send: CommitOptions
   readonly #options: SessionOptions<R>
@@ -141,6 +40,7 @@ export class SessionGate<R> {
     const { cluster, name = 'tribeline.sid', seenCookie = 'tribeline_seen' } = options
     if (typeof cluster?.sessions?.find !== 'function') throw new InvalidOptionError('cluster', 'a cluster', cluster)
     const { saveUninitialized, trustProxy, cookie } = options
+    checkSessionOptions(options)
     this.#options = options
     this.sessions = cluster.sessions
     this.#route = new RouteBinding(cluster.name, name, options)
@@ -159,10 +59,15 @@ export class SessionGate<R> {
           })
     this.users = cluster.users
     this.signOn = (options.signOn ?? false) === false ? undefined : new SignOnGate(options)
+    checkNames({
+      name,
+      routeCookie: this.#route.cookie,
+      seenCookie: this.readYourWrites?.cookie.name,
+      'signOn.name': this.signOn?.cookie.name,
+    })
     this.trustsProxy = trustProxy === true
-    this.savesUninitialized = saveUninitialized === true
     const { maxLifetime, ...send } = overridesOf(options)
-    this.send = this.savesUninitialized ? { ...send, storeEmpty: true } : send
+    this.send = saveUninitialized === true ? { ...send, storeEmpty: true } : send
     this.#path = cookie?.path ?? '/'
     this.#start = {
       ...(cookie?.maxAge === undefined ? {} : { maxInactiveInterval: Math.ceil(cookie.maxAge / 1000) }),
@@ -313,6 +218,16 @@ function pathOf(url: string): string {
 function matches(pattern: RegExp, path: string): boolean {
   pattern.lastIndex = 0
   return pattern.test(path)
+}
+
+/** Two cookies of one name would be one. */
+function checkNames(names: Readonly<Record<string, string | undefined>>): void {
+  const known = new Set<string>()
+  for (const [option, name] of Object.entries(names)) {
+    if (name === undefined) continue
+    if (known.has(name)) throw new InvalidOptionError(option, 'the name of no other cookie of ours', name)
+    known.add(name)
+  }
 }
 
 /** As browsers match a cookie's path (RFC 6265, 5.1.4): `/shop` is for `/shop` and `/shop/cart`, not for `/shopping`. */

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { addCookies, isSecureRequest } from './node-exchange.js'
-import type { ClusterSessionOptions } from './session-gate.js'
-import { NONE, SessionGate } from './session-gate.js'
-import type { SessionHandler } from './session-handler.js'
+import { addCookies, isSecureRequest } from '../requests/node-exchange.js'
+import { NONE, SessionGate } from '../requests/session-gate.js'
+import type { SessionHandler } from '../requests/session-handler.js'
+import type { ClusterSessionOptions } from '../requests/session-options.js'
 import { viewOf } from './stored-view.js'
 
 /** Options of {@link routeCookie}: those of `clusterSession` that do not concern the session itself. */

@@ -1,6 +1,6 @@
-import type { Session } from '../session/session.js'
-import { sameBytes } from '../session/session-delta.js'
-import { decodeValue } from '../wire/value-codec.js'
+import type { Session } from '../../session/session.js'
+import { sameBytes } from '../../session/session-delta.js'
+import { decodeValue } from '../../wire/value-codec.js'
 
 /** Reserved attribute: the cookie as express-session keeps it. Apart from the data, as it moves on every request. */
 export const COOKIE = '\u0000cookie'

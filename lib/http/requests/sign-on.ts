@@ -1,16 +1,19 @@
-import { InvalidOptionError } from '../errors.js'
-import type { Session } from '../session/session.js'
-import type { SessionManager } from '../session/session-manager.js'
-import type { Users } from '../users/users.js'
-import { cookieIn } from './cookie-header.js'
+import { InvalidOptionError } from '../../errors.js'
+import type { Session } from '../../session/session.js'
+import type { SessionManager } from '../../session/session-manager.js'
+import type { Users } from '../../users/users.js'
+import { cookieIn } from '../cookies/cookie-header.js'
+import { SessionCookie, type SessionCookieOptions } from '../cookies/session-cookie.js'
 import { CATCH_UP_MS } from './read-your-writes.js'
-import { SessionCookie, type SessionCookieOptions } from './session-cookie.js'
-import type { SessionOptions } from './session-gate.js'
+import type { SessionOptions } from './session-options.js'
 
 /** Says whether a principal may go on without logging in again. */
 export type Reauthenticate = (principal: string) => boolean | Promise<boolean>
 
-/** One login for several applications of a cluster (Tomcat: ClusterSingleSignOn). All of them take the same options. */
+/**
+ * One login for several applications of a cluster (Tomcat: ClusterSingleSignOn). All of them take the same options. It
+ * lasts as long as one of its sessions, and no longer than the `maxLifetime` of the session that was logged in.
+ */
 export interface SignOnOptions {
   /** Name of the cookie that names the sign-on. Its path is `/`. Default `tribeline.sso`. */
   readonly name?: string
@@ -22,6 +25,8 @@ export interface SignOnOptions {
   readonly sameSite?: 'lax' | 'strict' | 'none'
   /** Default: as the application's `cookie`. */
   readonly secure?: boolean | 'auto'
+  /** Default: as the application's `cookie`. */
+  readonly partitioned?: boolean
   /**
    * Whether {@link reauthenticate} is asked before a session becomes that of the sign-on's principal (Tomcat's option of
    * this name). Default false.
@@ -110,10 +115,9 @@ export class SignOnVisit {
    * Then see {@link isLate}.
    */
   whenKnown(): Promise<void> | undefined {
-    const { users, sessions, catchUpMs } = this.#gate
+    const { sessions, catchUpMs } = this.#gate
     const { sent } = this
-    if (sent === undefined || users.signedOn(sent.id) !== undefined) return undefined
-    if (sessions.whereabouts(sent.token) !== 'coming') return undefined
+    if (sent === undefined || sessions.whereabouts(sent.token) !== 'coming') return undefined
     this.#isLate = true
     const wait = catchUpMs === 0 ? undefined : sessions.whenCaughtUp(sent.token, catchUpMs)
     return Promise.resolve(wait).then(isHere => {
@@ -183,15 +187,18 @@ const NAMES: readonly string[] = [
   'domain',
   'sameSite',
   'secure',
+  'partitioned',
   'requireReauthentication',
   'reauthenticate',
 ] satisfies (keyof SignOnOptions)[]
 
-function cookieOptions(
-  { domain, sameSite, secure }: SignOnOptions,
-  application: SessionCookieOptions,
-): SessionCookieOptions {
-  const shared = { sameSite: sameSite ?? application.sameSite, secure: secure ?? application.secure, domain }
-  const given = Object.entries(shared).filter(([, value]) => value !== undefined)
+function cookieOptions(options: SignOnOptions, application: SessionCookieOptions): SessionCookieOptions {
+  const {
+    domain,
+    sameSite = application.sameSite,
+    secure = application.secure,
+    partitioned = application.partitioned,
+  } = options
+  const given = Object.entries({ domain, sameSite, secure, partitioned }).filter(([, value]) => value !== undefined)
   return { path: '/', ...(Object.fromEntries(given) as SessionCookieOptions) }
 }

@@ -1,6 +1,6 @@
-import { isAtOnce } from '../session/receipts.js'
-import type { SessionManager } from '../session/session-manager.js'
-import { afterFresh } from './after-fresh.js'
+import { isAtOnce } from '../../session/receipts.js'
+import type { SessionManager } from '../../session/session-manager.js'
+import { afterFresh } from '../after-fresh.js'
 
 /** As stores are called: it may be left out. */
 export type Callback<T extends unknown[]> = (error?: unknown, ...values: T) => void

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock } from '../runtime/runtime.js'
+import type { Clock } from '../../runtime/runtime.js'
 
 /** A request that ends with keep-alive leaves an idle connection behind; they are looked for this often. */
 const LOOK_MS = 50

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError } from '../../errors.js'
 
 /**
  * Where a member stands. `joining`: its copy is not complete; `ready`; `draining`: it is about to leave and still serves;

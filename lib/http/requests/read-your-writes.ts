@@ -1,9 +1,7 @@
-import { InvalidOptionError } from '../errors.js'
-import type { SessionManager } from '../session/session-manager.js'
-import type { SeenCookie } from './seen-cookie.js'
+import type { SessionManager } from '../../session/session-manager.js'
+import type { SeenCookie } from '../cookies/seen-cookie.js'
 import type { SessionHttpStats } from './session-http-stats.js'
 
-const CATCH_UP_MS_MAX = 60_000
 /** Milliseconds that a request waits unless it is told otherwise. */
 export const CATCH_UP_MS = 250
 
@@ -29,11 +27,7 @@ export class ReadYourWrites {
   readonly #catchUpMs: number
   readonly #stats: SessionHttpStats
 
-  /** @throws {InvalidOptionError} when `catchUpMs` is out of range. */
   constructor({ sessions, cookie, catchUpMs = CATCH_UP_MS, stats }: ReadYourWritesParts) {
-    if (!(typeof catchUpMs === 'number' && catchUpMs >= 0 && catchUpMs <= CATCH_UP_MS_MAX)) {
-      throw new InvalidOptionError('catchUpMs', `0 to ${CATCH_UP_MS_MAX} milliseconds`, catchUpMs)
-    }
     this.cookie = cookie
     this.#sessions = sessions
     this.#catchUpMs = catchUpMs

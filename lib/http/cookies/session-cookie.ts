@@ -1,7 +1,7 @@
 import { parseCookie, stringifySetCookie } from 'cookie'
 import { sign, unsign } from 'cookie-signature'
 import { LRUCache } from 'lru-cache'
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError } from '../../errors.js'
 import { type CookieRouting, readCookieValue, writeCookieValue } from './cookie-value.js'
 
 /** Verified cookie values remembered, so that a busy client's signature is computed once. */
@@ -17,7 +17,7 @@ export interface SessionCookieOptions {
   readonly path?: string
   /** Default true: scripts in the page cannot read it. */
   readonly httpOnly?: boolean
-  /** Default `lax`. */
+  /** Default `lax`. Browsers take `none` over TLS only. */
   readonly sameSite?: 'lax' | 'strict' | 'none'
   /** Default `auto`: on TLS connections, and when Express trusts the proxy that says so. */
   readonly secure?: boolean | 'auto'
@@ -25,7 +25,7 @@ export interface SessionCookieOptions {
   readonly maxAge?: number
   /** Default: none, so that only the host that answered gets it back. */
   readonly domain?: string
-  /** Kept apart per top-level site (CHIPS). Default false. */
+  /** Kept apart per top-level site (CHIPS); over TLS only. Default false. */
   readonly partitioned?: boolean
 }
 
@@ -58,8 +58,8 @@ export class SessionCookie {
   /**
    * The first secret signs, all of them verify; put a new one in front to rotate.
    *
-   * @throws {InvalidOptionError} without a secret or with an empty one, for a `maxAge` that is not above 0, and for a
-   *   name or attribute that no cookie may have
+   * @throws {InvalidOptionError} without a secret or with an empty one, for a `maxAge` that is not above 0, for a name
+   *   or attribute that no cookie may have, and for attributes that no browser takes together
    */
   constructor(
     name: string,
@@ -71,6 +71,10 @@ export class SessionCookie {
     const { maxAge } = options
     if (maxAge !== undefined && !(Number.isFinite(maxAge) && maxAge > 0)) {
       throw new InvalidOptionError('cookie.maxAge', 'a positive number of milliseconds', maxAge)
+    }
+    const isCrossSite = options.sameSite === 'none' || options.partitioned === true
+    if (isCrossSite && options.secure === false) {
+      throw new InvalidOptionError('cookie.secure', "true or 'auto' for what browsers take over TLS only", false)
     }
     this.name = name
     this.options = options

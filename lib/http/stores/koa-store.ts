@@ -1,4 +1,4 @@
-import type { Session } from '../session/session.js'
+import type { Session } from '../../session/session.js'
 import type { StoredCookie } from './stored-cookie.js'
 import { storedCookieOf } from './stored-cookie.js'
 import { attributesOf, type StoredData, StoredSessions, type StoreOptions } from './stored-sessions.js'

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyInstance } from 'fastify'
-import type { Session } from '../session/session.js'
+import type { Session } from '../../session/session.js'
 import { answer, type Callback, settle } from './callbacks.js'
 import type { StoredCookie } from './stored-cookie.js'
 import { dataOf, type StoredData, StoredSessions, type StoreOptions } from './stored-sessions.js'

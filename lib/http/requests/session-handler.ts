@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NodeExchange } from './node-exchange.js'
 import { attach, exchangeOf, exposeSession } from './node-hooks.js'
 import type { RequestSession } from './request-session.js'
-import type { ClusterSessionOptions } from './session-gate.js'
 import { SessionGate } from './session-gate.js'
+import type { ClusterSessionOptions } from './session-options.js'
 
 /** A request that came through {@link clusterSession}. */
 export interface SessionRequest extends IncomingMessage {

@@ -1,4 +1,4 @@
-import type { Session } from '../session/session.js'
+import type { Session } from '../../session/session.js'
 
 /** Whoever extends it initializes the object it is given. */
 class Given {

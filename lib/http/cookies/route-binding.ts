@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError } from '../../errors.js'
 import { cookieIn } from './cookie-header.js'
 import type { CookieRouting } from './cookie-value.js'
 import type { SentCookies } from './session-cookie.js'
