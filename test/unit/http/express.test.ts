@@ -28,14 +28,12 @@ function fixtureOf({ clock }: ManagerFixture, store: TribelineStore) {
   }
 }
 
-function load(store: TribelineStore, sid: string): Data {
-  let found: Data | undefined
-  store.load(sid, (error, data) => {
-    if (error) throw error
-    found = data as Data
+async function load(store: TribelineStore, sid: string): Promise<Data> {
+  const found = await new Promise<unknown>((resolve, reject) => {
+    store.load(sid, (error, data) => (error ? reject(error) : resolve(data)))
   })
   if (found === undefined) throw new Error(`no session ${sid}`)
-  return found
+  return found as Data
 }
 
 function fresh(attributes: Record<string, unknown> = {}): Data {
@@ -43,26 +41,26 @@ function fresh(attributes: Record<string, unknown> = {}): Data {
   return { cookie, ...attributes } as unknown as Data
 }
 
-test('sets of sessions loaded in parallel merge by attribute', t => {
+test('sets of sessions loaded in parallel merge by attribute', async t => {
   const [a, b] = twoManagers()
   const stores = [new TribelineStore({ cluster: a }), new TribelineStore({ cluster: b })]
   stores[0]?.set('one', fresh({ gone: 1, nested: { list: [] } }))
-  const loaded = stores.map(store => load(store, 'one'))
+  const loaded = await Promise.all(stores.map(store => load(store, 'one')))
   loaded.forEach((data, index) => {
     data[`item${index}`] = index
   })
   delete loaded[0]?.gone
   ;(loaded[1] as Data & { nested: { list: number[] } }).nested.list.push(7)
   for (const [index, data] of loaded.entries()) stores[index]?.set('one', data)
-  const { cookie: _, ...rest } = { ...load(stores[0] as TribelineStore, 'one') }
+  const { cookie: _, ...rest } = { ...(await load(stores[0] as TribelineStore, 'one')) }
   t.deepEqual(rest, { nested: { list: [7] }, item0: 0, item1: 1 })
 })
 
-test('a set after destroy writes nothing, on this member or another', t => {
+test('a set after destroy writes nothing, on this member or another', async t => {
   const [a, b] = twoManagers()
   const [here, there] = [new TribelineStore({ cluster: a }), new TribelineStore({ cluster: b })]
   here.set('one', fresh({ user: 'ada' }))
-  const slow = load(here, 'one')
+  const slow = await load(here, 'one')
   there.destroy('one')
   slow.late = true
   let answered: unknown = 'no'
@@ -74,17 +72,17 @@ test('a set after destroy writes nothing, on this member or another', t => {
   t.is(a.sessions.stats().discarded, 1)
 })
 
-test('an object that was never loaded keeps its own base after its first set', t => {
+test('an object that was never loaded keeps its own base after its first set', async t => {
   const cluster = oneManager()
   const store = new TribelineStore({ cluster })
   const made = fresh({ a: 1 })
   store.set('one', made)
-  const other = load(store, 'one')
+  const other = await load(store, 'one')
   other.b = 2
   store.set('one', other)
   made.c = 3
   store.set('one', made)
-  t.like(load(store, 'one'), { a: 1, b: 2, c: 3 })
+  t.like(await load(store, 'one'), { a: 1, b: 2, c: 3 })
   store.destroy('one')
   store.set('one', made)
   t.is(cluster.store.size, 0)
@@ -108,11 +106,11 @@ test('touches that hardly move the expiry are not sent', t => {
   t.deepEqual([...(records.written.at(-1)?.writes.keys() ?? [])], ['\u0000cookie'])
 })
 
-test('a change of data does not carry the rest along', t => {
+test('a change of data does not carry the rest along', async t => {
   const cluster = oneManager()
   const store = new TribelineStore({ cluster })
   store.set('one', fresh({ big: 'x'.repeat(1000), count: 1 }))
-  const data = load(store, 'one')
+  const data = await load(store, 'one')
   data.count = 2
   store.set('one', data)
   t.deepEqual([...(cluster.store.written.at(-1)?.writes.keys() ?? [])], ['count'])
@@ -128,7 +126,7 @@ test('maxAge and ttl become the session’s idle time', t => {
   t.is(cluster.sessions.find('plain')?.maxInactiveInterval, 77)
 })
 
-test('names that express-session itself uses survive a request that cannot see them', t => {
+test('names that express-session itself uses survive a request that cannot see them', async t => {
   const cluster = oneManager()
   const store = new TribelineStore({ cluster })
   cluster.sessions.create({
@@ -139,7 +137,7 @@ test('names that express-session itself uses survive a request that cannot see t
       ['a', 1],
     ],
   })
-  const data = load(store, 'one')
+  const data = await load(store, 'one')
   data.a = 2
   store.set('one', data)
   const session = cluster.sessions.find('one')
@@ -180,21 +178,21 @@ test('the callback of set waits for the receipt', async t => {
   t.true(answered)
 })
 
-test('a set that changes nothing is a use, and writes nothing', t => {
+test('a set that changes nothing is a use, and writes nothing', async t => {
   const cluster = oneManager()
   const store = new TribelineStore({ cluster })
   store.set('one', fresh({ a: 1, list: [1] }))
   const written = cluster.store.written.length
-  store.set('one', load(store, 'one'))
+  store.set('one', await load(store, 'one'))
   t.deepEqual([cluster.store.written.length, cluster.store.touches], [written, 1])
 })
 
-test('a touch writes no data, also what was changed in place', t => {
+test('a touch writes no data, also what was changed in place', async t => {
   const cluster = oneManager()
   const store = new TribelineStore({ cluster, touchAfterMs: 0 })
   const at = (): Date => new Date(cluster.clock.nowMs + 100_000)
   store.set('one', { cookie: { originalMaxAge: 100_000, expires: at() }, seen: new Map([['a', 1]]) } as never)
-  const data = load(store, 'one') as Data & { seen: Map<string, number> }
+  const data = (await load(store, 'one')) as Data & { seen: Map<string, number> }
   data.seen.set('b', 2)
   cluster.clock.nowMs += 5_000
   data.cookie.expires = at()
@@ -202,20 +200,15 @@ test('a touch writes no data, also what was changed in place', t => {
   t.deepEqual([...(cluster.store.written.at(-1)?.writes.keys() ?? [])], ['\u0000cookie'])
 })
 
-test('a cookie’s date is the caller’s own', t => {
+test('a cookie’s date is the caller’s own', async t => {
   const cluster = oneManager()
   const store = new TribelineStore({ cluster })
   const expires = new Date(cluster.clock.nowMs + 60_000)
   store.set('one', { cookie: { originalMaxAge: 60_000, expires } } as unknown as Data)
-  const read = (): Date => {
-    let found: Date | undefined
-    store.get('one', (_, data) => {
-      found = data?.cookie.expires as Date
-    })
-    return found as Date
-  }
-  read().setTime(0)
-  t.deepEqual(read(), expires)
+  const read = (): Promise<Date> =>
+    new Promise(resolve => store.get('one', (_, data) => resolve(data?.cookie.expires as Date)))
+  ;(await read()).setTime(0)
+  t.deepEqual(await read(), expires)
 })
 
 test('options out of range are refused', t => {

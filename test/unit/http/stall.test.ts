@@ -112,11 +112,13 @@ function ask(run: (done: (error?: unknown, data?: SessionData | null) => void) =
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-test('the store answers at once while the copy is fresh, and waits while it is not', async t => {
+test('the store answers while the copy is fresh, and waits while it is not', async t => {
   const member = stalling()
   const store = new TribelineStore({ cluster: member })
   member.sessions.create({ id: 'one', attributes: [['count', 5]] })
-  t.is(ask(done => store.get('one', done)).answer.data?.count, 5)
+  const fresh = ask(done => store.get('one', done))
+  await fresh.settled
+  t.is(fresh.answer.data?.count, 5)
   member.stallWhile(elsewhere => increment(elsewhere, 'one'))
   const { answer, settled } = ask(done => store.get('one', done))
   const gone = ask(done => store.destroy('none', done))
@@ -149,12 +151,14 @@ test('the set of a request that was under way waits, and fails if another member
   const member = stalling()
   const store = new TribelineStore({ cluster: member })
   member.sessions.create({ id: 'one', attributes: [['count', 5]] })
-  const load = (): SessionData & { count?: number; mine?: number } => {
-    const { data } = ask(done => store.get('one', done)).answer
+  const load = async (): Promise<SessionData & { count?: number; mine?: number }> => {
+    const { answer, settled } = ask(done => store.get('one', done))
+    await settled
+    const { data } = answer
     if (!data) throw new Error('no session')
     return data
   }
-  const [clashing, apart] = [load(), load()]
+  const [clashing, apart] = [await load(), await load()]
   clashing.count = 6
   apart.mine = 1
   member.stallWhile(elsewhere => increment(elsewhere, 'one', 2))
