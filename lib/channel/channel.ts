@@ -68,6 +68,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
       send: message => this.#chain.send(message),
       failed: error => this.#report(error),
       payloadBytesMax: receiver.maxFrameBytes - FRAME_OVERHEAD_BYTES,
+      whole: options.interceptors.some(({ send, takesRest }) => send !== undefined && takesRest !== true),
     })
     this.#coordinator = new ChannelCoordinator(
       {

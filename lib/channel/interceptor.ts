@@ -10,6 +10,8 @@ export interface ChannelMessage {
   readonly topic: string
   /** The encoded message; nobody may change the bytes. */
   readonly payload: Uint8Array
+  /** More of it, behind the payload; only where every interceptor with a `send` takes it. */
+  readonly rest?: readonly Uint8Array[] | undefined
   /** The members it goes to. */
   readonly to: readonly Member[]
   /** As in `TopicSendOptions`, like the next two. */
@@ -20,6 +22,11 @@ export interface ChannelMessage {
   readonly bulk?: boolean | undefined
   /** Told what became of the message at each member; later words for one member are ignored. */
   readonly settled?: ((member: Member, outcome: MemberOutcome) => void) | undefined
+}
+
+/** Payload bytes of a message, all of them. */
+export function payloadBytes({ payload, rest }: Pick<ChannelMessage, 'payload' | 'rest'>): number {
+  return rest?.reduce((sum, { length }) => sum + length, payload.length) ?? payload.length
 }
 
 /** A message that came in. */
@@ -60,6 +67,8 @@ export interface InterceptorContext {
 export interface Interceptor {
   /** For people who look at the chain; need not be unique. */
   readonly name: string
+  /** Its `send` leaves messages as they are, so they need not be put together for it. Default: they are. */
+  readonly takesRest?: boolean
   /** A message of this member goes out. One that is not passed on must be settled for each of its members. */
   send?(message: ChannelMessage, next: (message: ChannelMessage) => void): void
   /** A message of another member came in. The result is what the sender's acknowledgement says. */

@@ -1,5 +1,6 @@
 import type { Member } from '../membership/member.js'
 import type { MemberOutcome } from '../transport/types.js'
+import type { Dated } from './deadlines.js'
 import type { AckMode, FaultyMember, SendReceipt } from './topic.js'
 
 const FAULTS: Partial<Record<MemberOutcome, FaultyMember['reason']>> = {
@@ -15,7 +16,8 @@ type Known = 'nothing' | 'received' | 'applied' | 'faulty'
  * Gathers what became of one message at each member into a receipt. Pure; invariant: `settled` is called exactly once,
  * as soon as the outcome is certain, and `met` only with `wanted` acknowledgements in hand.
  */
-export class SendTracker {
+export class SendTracker implements Dated {
+  dueMs = 0
   readonly #to: readonly Member[]
   readonly #ack: 'received' | 'applied'
   readonly #wanted: number

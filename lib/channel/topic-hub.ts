@@ -5,7 +5,8 @@ import type { Clock } from '../runtime/runtime.js'
 import type { MemberOutcome } from '../transport/types.js'
 import type { Advertisement } from '../wire/messages.js'
 import { AdvertisementBoard } from './advertisement-board.js'
-import type { ChannelMessage, IncomingMessage } from './interceptor.js'
+import { Deadlines } from './deadlines.js'
+import { type ChannelMessage, type IncomingMessage, payloadBytes } from './interceptor.js'
 import { SendTracker } from './send-tracker.js'
 import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from './topic.js'
 
@@ -37,6 +38,8 @@ export interface TopicHubParts {
   /** A listener threw. */
   failed(error: unknown): void
   readonly payloadBytesMax: number
+  /** Somebody on the way out looks at messages, so each has to be one. */
+  readonly whole: boolean
 }
 
 /** Counters of the hub. */
@@ -71,9 +74,11 @@ export class TopicHub {
   readonly #topics = new Map<string, OpenTopic>()
   readonly #board = new AdvertisementBoard(ADVERTISEMENT_BUDGET_BYTES)
   readonly #trackers = new Set<SendTracker>()
+  readonly #deadlines: Deadlines
 
   constructor(parts: TopicHubParts) {
     this.#parts = parts
+    this.#deadlines = new Deadlines(parts.clock)
   }
 
   /** Receipts not yet settled. */
@@ -93,6 +98,7 @@ export class TopicHub {
     const topic: OpenTopic = {
       name,
       listener,
+      payloadBytesMax: parts.payloadBytesMax,
       get local() {
         return parts.local()
       },
@@ -120,14 +126,19 @@ export class TopicHub {
     options: TopicSendOptions = {},
     settled?: (receipt: SendReceipt) => void,
   ): void {
-    const { clock, payloadBytesMax } = this.#parts
+    const { payloadBytesMax } = this.#parts
     if (!this.#parts.running()) throw new InvalidStateError('a running channel', 'not started or stopped')
-    if (payload.length > payloadBytesMax) throw new MessageTooLargeError('The message', payload.length, payloadBytesMax)
+    if (options.rest !== undefined && (this.#parts.whole || options.rest.length === 0)) {
+      const whole = options.rest.length === 0 ? payload : Buffer.concat([payload, ...options.rest])
+      return this.send(name, whole, { ...options, rest: undefined }, settled)
+    }
+    const bytes = payloadBytes({ payload, rest: options.rest })
+    if (bytes > payloadBytesMax) throw new MessageTooLargeError('The message', bytes, payloadBytesMax)
     this.counts.sent++
-    const { ack = 'none', copies = 'all', timeoutMs = TIMEOUT_MS, key, bulk } = options
+    const { ack = 'none', copies = 'all', timeoutMs = TIMEOUT_MS, key, bulk, rest } = options
     const to = this.#receivers(options)
     if (ack === 'none') {
-      if (to.length > 0) this.#parts.send({ topic: name, payload, to, ack, key, bulk })
+      if (to.length > 0) this.#parts.send({ topic: name, payload, rest, to, ack, key, bulk })
       settled?.(NOTHING_WANTED)
       return
     }
@@ -140,7 +151,7 @@ export class TopicHub {
       return
     }
     if (this.#trackers.size >= TRACKERS_MAX) {
-      this.#parts.send({ topic: name, payload, to, ack: 'none', key, bulk })
+      this.#parts.send({ topic: name, payload, rest, to, ack: 'none', key, bulk })
       const faulty = to.map(member => ({ member, reason: 'queue-full' as const }))
       settled?.({
         outcome: 'short',
@@ -151,18 +162,19 @@ export class TopicHub {
       })
       return
     }
-    const timer = clock.setTimer(timeoutMs, () => tracker?.timeout())
     let tracker: SendTracker | undefined
     tracker = new SendTracker(to, ack, copies, receipt => {
-      timer.cancel()
-      if (tracker) this.#trackers.delete(tracker)
+      if (tracker && this.#trackers.delete(tracker)) this.#deadlines.remove(tracker, timeoutMs)
       this.#count(receipt)
       if (settled) this.#guard(undefined, () => settled(receipt))
     })
-    if (!tracker.done) this.#trackers.add(tracker)
+    if (!tracker.done) {
+      this.#trackers.add(tracker)
+      this.#deadlines.add(tracker, timeoutMs)
+    }
     // Sent even when the receipt is short already: what can arrive, should.
     const word = (member: Member, outcome: MemberOutcome): void => tracker?.outcome(member, outcome)
-    this.#parts.send({ topic: name, payload, to, ack, key, bulk, settled: word })
+    this.#parts.send({ topic: name, payload, rest, to, ack, key, bulk, settled: word })
   }
 
   receive(message: IncomingMessage, from: Member): DeliveryOutcome {
@@ -208,6 +220,7 @@ export class TopicHub {
 
   /** The channel is over: what is outstanding will not be heard of. */
   stop(): void {
+    this.#deadlines.clear()
     for (const tracker of [...this.#trackers]) tracker.timeout()
   }
 

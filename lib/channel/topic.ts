@@ -54,6 +54,8 @@ export interface TopicSendOptions {
   readonly key?: string | undefined
   /** Large and patient: travels on its own connection, behind nothing urgent. */
   readonly bulk?: boolean | undefined
+  /** More of the message, behind the payload. Neither is changed any more by anybody: they are sent as they lie. */
+  readonly rest?: readonly Uint8Array[] | undefined
 }
 
 /** The user of a topic: what the channel calls, always synchronously. */
@@ -83,6 +85,8 @@ export interface Topic {
   readonly local: Member
   /** The others, ordered by name. */
   readonly members: readonly Member[]
+  /** Largest message that is sent, and taken here: `receiver.maxFrameBytes` less 1,024. Unset where nobody tells. */
+  readonly payloadBytesMax?: number
   /** Milliseconds since the epoch on the clock the group agrees on; never steps back by more than its slew. */
   clusterTime(): number
   /**

@@ -1,3 +1,4 @@
+import type { AckMode } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { FrameRoom } from '../wire/frame-space.js'
@@ -7,6 +8,7 @@ import type { Delta, DeltaKind } from './delta.js'
 import { CONTEXT_MAX } from './record.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
 import type { RecordKey } from './replica-contract.js'
+import { SmallMap } from './small-map.js'
 import type { AccessStamp } from './stamp.js'
 
 const KINDS: readonly DeltaKind[] = ['create', 'write', 'renew', 'invalidate', 'expire']
@@ -16,22 +18,25 @@ const ID_BYTES = 16
 /** Tag, length and bytes of an id. */
 export const ID_FIELD_BYTES: number = 2 + ID_BYTES
 
-/** Gives out memory to write a message of so many bytes into. */
-export type RoomFor = (length: number) => FrameRoom
+/** Gives out memory to write a message of so many bytes into, which will be sent with this acknowledgement. */
+export type RoomFor = (length: number, ack: AckMode) => FrameRoom
 
 /**
  * A delta as a message, byte for byte what protobuf makes of it. The one message that is written by hand, since each
  * write of a session makes one: lengths are summed up first, so that everything is written once and in its place.
  */
-export function encodeDelta(delta: Delta, roomFor: RoomFor = ownRoom): Uint8Array {
-  const bodyBytes = deltaBytes(delta)
+export function encodeDelta(delta: Delta, roomFor: RoomFor = ownRoom, ack: AckMode = 'none'): Uint8Array {
+  const { key, stamp } = delta
+  const isOwn = hasOrigin(key, stamp.origin)
+  const keySeq = seqOf(key)
+  const bodyBytes = deltaBytes(delta, isOwn, keySeq)
   const length = 3 + varintBytes(bodyBytes) + bodyBytes
-  const { bytes, at } = roomFor(length)
+  const { bytes, at } = roomFor(length, ack)
   // The kind of the message, then the delta.
   bytes[at] = 1 << 3
   bytes[at + 1] = 1
   bytes[at + 2] = (2 << 3) | 2
-  const end = writeDelta(bytes, writeVarint(bytes, at + 3, bodyBytes), delta)
+  const end = writeDelta(bytes, writeVarint(bytes, at + 3, bodyBytes), delta, isOwn, keySeq)
   if (end !== at + length) throw new RangeError(`A delta of ${length} bytes came out as ${end - at}`)
   return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
 }
@@ -41,21 +46,20 @@ export function ownRoom(length: number): FrameRoom {
   return { bytes: Buffer.allocUnsafeSlow(length), at: 0 }
 }
 
-function deltaBytes({ kind, key, stamp, deps, writes, limit }: Delta): number {
-  const { origin, seq, wallMs, counter } = stamp
+function deltaBytes({ kind, stamp, deps, writes, limit }: Delta, isOwn: boolean, keySeq: number): number {
+  const { seq, wallMs, counter } = stamp
   let bytes = (kind === 'create' ? 0 : 2) + ID_FIELD_BYTES + uintBytes(seq) + uintBytes(wallMs) + uintBytes(counter)
-  const keySeq = seqOf(key)
-  if (!hasOrigin(key, origin)) bytes += ID_FIELD_BYTES + uintBytes(keySeq)
+  if (!isOwn) bytes += ID_FIELD_BYTES + uintBytes(keySeq)
   else if (keySeq !== seq) bytes += uintBytes(keySeq)
   for (const dep of deps) bytes += 2 + ID_FIELD_BYTES + uintBytes(dep[1])
   for (const [name, value] of writes) {
-    const inner = writeBytes(name, value)
+    const inner = pairBytes(name, value)
     bytes += 1 + varintBytes(inner) + inner
   }
   return limit === undefined ? bytes : bytes + 2 + limitBytes(limit)
 }
 
-function writeBytes(name: string, value: Uint8Array | undefined): number {
+function pairBytes(name: string, value: Uint8Array | undefined): number {
   const nameBytes = textBytes(name)
   const bytes = 1 + varintBytes(nameBytes) + nameBytes
   return value === undefined ? bytes : bytes + 1 + varintBytes(value.length) + value.length
@@ -65,15 +69,15 @@ function limitBytes({ origin, wallMs, counter }: AccessStamp): number {
   return (origin === '' ? 0 : ID_FIELD_BYTES) + uintBytes(wallMs) + uintBytes(counter)
 }
 
-function writeDelta(bytes: Buffer, start: number, { kind, key, stamp, deps, writes, limit }: Delta): number {
+function writeDelta(bytes: Buffer, start: number, delta: Delta, isOwn: boolean, keySeq: number): number {
+  const { kind, key, stamp, deps, writes, limit } = delta
   const { origin, seq, wallMs, counter } = stamp
   let at = writeUint(bytes, start, 1, KINDS.indexOf(kind))
   at = writeId(bytes, at, 2, origin)
   at = writeUint(bytes, at, 3, seq)
   at = writeUint(bytes, at, 4, wallMs)
   at = writeUint(bytes, at, 5, counter)
-  const keySeq = seqOf(key)
-  if (!hasOrigin(key, origin)) at = writeUint(bytes, writeId(bytes, at, 6, key), 7, keySeq)
+  if (!isOwn) at = writeUint(bytes, writeId(bytes, at, 6, key), 7, keySeq)
   else if (keySeq !== seq) at = writeUint(bytes, at, 7, keySeq)
   for (const [id, last] of deps) {
     bytes[at++] = (8 << 3) | 2
@@ -82,13 +86,13 @@ function writeDelta(bytes: Buffer, start: number, { kind, key, stamp, deps, writ
   }
   for (const [name, value] of writes) {
     bytes[at++] = (9 << 3) | 2
-    at = writeVarint(bytes, at, writeBytes(name, value))
+    at = writeVarint(bytes, at, pairBytes(name, value))
     bytes[at++] = (1 << 3) | 2
     at = writeText(bytes, at, name)
     if (value === undefined) continue
     bytes[at++] = (2 << 3) | 2
     at = writeVarint(bytes, at, value.length)
-    bytes.set(value, at)
+    writeBytes(bytes, at, value)
     at += value.length
   }
   if (limit === undefined) return at
@@ -216,6 +220,15 @@ export function writeText(bytes: Buffer, start: number, text: string): number {
 /** Up to here going through a text is cheaper than a call into the engine. */
 const SHORT_TEXT = 32
 
+/** Up to here copying byte by byte is cheaper than a call into the engine. */
+const SHORT_VALUE = 96
+
+function writeBytes(bytes: Uint8Array, at: number, value: Uint8Array): void {
+  const { length } = value
+  if (length > SHORT_VALUE) bytes.set(value, at)
+  else for (let i = 0; i < length; i++) bytes[at + i] = value[i] as number
+}
+
 function textBytes(text: string): number {
   const { length } = text
   if (length > SHORT_TEXT) return Buffer.byteLength(text)
@@ -234,7 +247,7 @@ export function readDelta(reader: FieldReader): Delta {
   let keyOrigin = ''
   let keySeq = 0
   let deps: [MemberId, number][] = NO_DEPS
-  const writes = new Map<string, Uint8Array | undefined>()
+  const writes = new SmallMap<Uint8Array | undefined>()
   let limit: AccessStamp | undefined
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     switch (field) {
@@ -300,7 +313,7 @@ function readContextDot(reader: FieldReader): [MemberId, number] {
   return [origin, seq]
 }
 
-function readWrite(reader: FieldReader, writes: Map<string, Uint8Array | undefined>): void {
+function readWrite(reader: FieldReader, writes: SmallMap<Uint8Array | undefined>): void {
   if (writes.size === ATTRIBUTES_MAX) throw new ProtocolError('Too many attributes')
   const end = reader.nested()
   let name = ''

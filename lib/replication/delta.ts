@@ -1,5 +1,6 @@
 import type { MemberId } from '../membership/member.js'
 import type { AttributeWrites, RecordKey, Stamp } from './replica-contract.js'
+import { SmallMap } from './small-map.js'
 import type { AccessStamp } from './stamp.js'
 
 /** What a delta does. `renew`: no write, but an objection to an expiry. */
@@ -24,7 +25,7 @@ export interface Delta {
 /** An attribute as replicas keep it; removed ones stay as stamps without a value. */
 export interface AttributeState {
   readonly stamp: Stamp
-  readonly value?: Uint8Array
+  readonly value?: Uint8Array | undefined
 }
 
 /** A whole record as it travels, an expired one as well. */
@@ -39,5 +40,8 @@ export interface RecordSnapshot {
   readonly limit: AccessStamp
 }
 
+/** The context of a record that has applied nothing. */
+export const NO_CONTEXT: Context = []
+
 /** The writes of a delta that has none. */
-export const NO_WRITES: AttributeWrites = new Map()
+export const NO_WRITES: AttributeWrites = new SmallMap()

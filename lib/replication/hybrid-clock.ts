@@ -1,3 +1,5 @@
+import type { MemberId } from '../membership/member.js'
+import type { Stamp } from './replica-contract.js'
 import type { AccessStamp } from './stamp.js'
 
 /** A reading of hybrid time: milliseconds on cluster time and a counter below 65,536. */
@@ -19,8 +21,19 @@ export class HybridClock {
   #wallMs = 0
   #counter = 0
 
-  /** The next time for a write, with `nowMs` of cluster time. */
+  /** The next time for a write or a use, with `nowMs` of cluster time. */
   tick(nowMs: number): HybridTime {
+    this.#advance(nowMs)
+    return { wallMs: this.#wallMs, counter: this.#counter }
+  }
+
+  /** The same, as the stamp of a write. */
+  stamp(nowMs: number, origin: MemberId, seq: number): Stamp {
+    this.#advance(nowMs)
+    return { wallMs: this.#wallMs, counter: this.#counter, origin, seq }
+  }
+
+  #advance(nowMs: number): void {
     const wall = Math.floor(nowMs)
     if (wall > this.#wallMs) {
       this.#wallMs = wall
@@ -29,7 +42,6 @@ export class HybridClock {
       this.#wallMs++
       this.#counter = 0
     }
-    return { wallMs: this.#wallMs, counter: this.#counter }
   }
 
   /** Raises the clock to a stamp that was seen. Check it with `isAhead` first. */

@@ -1,5 +1,6 @@
 import type { MemberId } from '../membership/member.js'
-import type { AttributeState, Context, Delta, RecordSnapshot } from './delta.js'
+import { AttributeList, type AttributeSnapshot } from './attribute-list.js'
+import { type Context, type Delta, NO_CONTEXT, type RecordSnapshot } from './delta.js'
 import { attributeMix, type Hash64, keyMix, limitMix, presenceMix, xor } from './mix.js'
 import type { RecordKey, Stamp } from './replica-contract.js'
 import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.js'
@@ -8,12 +9,6 @@ import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.j
 export const CONTEXT_MAX = 64
 
 const NO_NAMES: string[] = []
-
-/** An attribute with its part in the record's hash, kept because the next write takes it out again. */
-interface HeldAttribute extends AttributeState {
-  /** Undefined until somebody asks for the hash: of many writes in between only the last is mixed in. */
-  mix: Hash64 | undefined
-}
 
 /**
  * One replicated record: a map of attributes in which the larger stamp wins, removals included. Joining is idempotent,
@@ -24,8 +19,9 @@ interface HeldAttribute extends AttributeState {
 export class ReplicaRecord {
   readonly key: RecordKey
   readonly bucket: number
-  readonly attributes: Map<string, HeldAttribute> = new Map()
-  readonly context: Map<MemberId, number> = new Map()
+  readonly attributes: AttributeList = new AttributeList()
+  /** What it has applied, the youngest last. Another list after each change, so that a delta may hold on to one. */
+  context: Context = NO_CONTEXT
   access: AccessStamp = NEVER
   /** The latest use an expiry has judged too old. */
   limit: AccessStamp = NEVER
@@ -46,8 +42,6 @@ export class ReplicaRecord {
   /** Whether attributes are missing in the hash. */
   #unmixed = false
   #mix: Hash64 | undefined
-  /** The member whose dot was applied last. */
-  #lastOrigin: MemberId = ''
 
   constructor(key: RecordKey, bucket: number, nowMs: number) {
     this.key = key
@@ -60,9 +54,9 @@ export class ReplicaRecord {
   /** What copies of the record are compared by. */
   get hash(): Hash64 {
     if (this.#unmixed) {
-      for (const [name, attribute] of this.attributes) {
+      for (const attribute of this.attributes.cells) {
         if (attribute.mix !== undefined) continue
-        attribute.mix = attributeMix(this.#keyMix, name, attribute.stamp)
+        attribute.mix = attributeMix(this.#keyMix, attribute.name, attribute.stamp)
         this.#hash = xor(this.#hash, attribute.mix)
       }
       this.#unmixed = false
@@ -77,8 +71,13 @@ export class ReplicaRecord {
 
   /** Whether every dot of `deps` was applied to this record. */
   satisfies(deps: Context): boolean {
-    for (const [origin, seq] of deps) if ((this.context.get(origin) ?? 0) < seq) return false
+    for (const [origin, seq] of deps) if (!this.hasApplied(origin, seq)) return false
     return true
+  }
+
+  /** Whether a dot was applied to this record. */
+  hasApplied(origin: MemberId, seq: number): boolean {
+    return seq <= lastOf(this.context, origin)
   }
 
   /** Merges a delta; the names whose value is now another. */
@@ -118,8 +117,8 @@ export class ReplicaRecord {
     return {
       key: this.key,
       attributes: [...this.attributes],
-      context: [...this.context],
-      access: this.access,
+      context: this.context,
+      access: plain(this.access),
       ageMs: Math.max(0, Math.floor(nowMs - this.usedAtMs)),
       limit: this.limit,
     }
@@ -133,11 +132,9 @@ export class ReplicaRecord {
     return this.attributes.get(name)?.stamp
   }
 
-  /** The attributes that have a value. */
-  live(): Map<string, Uint8Array> {
-    const result = new Map<string, Uint8Array>()
-    for (const [name, { value }] of this.attributes) if (value !== undefined) result.set(name, value)
-    return result
+  /** The attributes that have a value, as they are now and stay. */
+  live(): AttributeSnapshot {
+    return this.attributes.snapshot()
   }
 
   get #keyMix(): Hash64 {
@@ -160,34 +157,28 @@ export class ReplicaRecord {
     }
     this.#unmixed = true
     this.bytes += name.length + (value?.length ?? 0)
-    this.attributes.set(name, value === undefined ? { stamp, mix: undefined } : { stamp, value, mix: undefined })
+    this.attributes.set({ name, stamp, value, mix: undefined })
     return before?.value !== undefined || value !== undefined
   }
 
   #extend(origin: MemberId, seq: number): void {
-    const before = this.context.get(origin) ?? 0
-    if (seq < before) return
-    // Moved to the end, the place of the youngest, unless it is there.
-    if (origin !== this.#lastOrigin) this.context.delete(origin)
-    this.#lastOrigin = origin
-    this.context.set(origin, seq)
-    if (this.context.size <= CONTEXT_MAX) return
-    for (const oldest of this.context.keys()) {
-      this.context.delete(oldest)
-      break
-    }
+    const { context } = this
+    if (seq < lastOf(context, origin)) return
+    // To the end, the place of the youngest.
+    const isAlone = context.length === 0 || (context.length === 1 && context[0]?.[0] === origin)
+    const others = isAlone ? NO_CONTEXT : context.filter(dot => dot[0] !== origin)
+    if (others.length === 0) this.context = [[origin, seq]]
+    else this.context = [...others.slice(Math.max(0, others.length + 1 - CONTEXT_MAX)), [origin, seq]]
   }
 }
 
-/** What a write to a record, if there is one, builds on: its context as it is now. */
-export function depsOf(record: ReplicaRecord | undefined): Context {
-  let deps: (readonly [MemberId, number])[] = NO_DEPS
-  if (record === undefined) return deps
-  for (const dot of record.context) {
-    if (deps.length === 0) deps = [dot]
-    else deps.push(dot)
-  }
-  return deps
+/** The last of an origin's dots that a context contains; 0: none. */
+function lastOf(context: Context, origin: MemberId): number {
+  for (const dot of context) if (dot[0] === origin) return dot[1]
+  return 0
 }
 
-const NO_DEPS: (readonly [MemberId, number])[] = []
+/** A use alone, which may have been told by the stamp of a write. */
+function plain({ wallMs, counter, origin }: AccessStamp): AccessStamp {
+  return { wallMs, counter, origin }
+}

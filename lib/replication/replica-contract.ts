@@ -57,7 +57,7 @@ export interface RecordStore {
   has(key: RecordKey): boolean
   /** Live attributes; undefined for a record that is not here. Do not change the bytes. */
   attribute(key: RecordKey, name: string): Uint8Array | undefined
-  /** A map of its own for every caller. */
+  /** As they are now: what was given out stays as it is when the record changes. Not to be changed. */
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined
   /** The stamp of an attribute, removed ones included. */
   stamp(key: RecordKey, name: string): Stamp | undefined
@@ -78,7 +78,10 @@ export interface RecordStore {
   seen(origin: MemberId, seq: number): boolean
   /** Whether a life is another member now, so that what it wrote will come. */
   present(origin: MemberId): boolean
-  /** Calls `done` once: `true` as soon as a delta is part of this copy, `false` when it is not after `timeoutMs`. */
+  /**
+   * Asks for a delta that is not here, and calls `done` once: `true` as soon as it is part of this copy, `false` when it
+   * is not after `timeoutMs` (milliseconds, to the precision of a tick).
+   */
   catchUp(dot: Dot, timeoutMs: number, done: (here: boolean) => void): void
 }
 

@@ -6,7 +6,6 @@ import type {
   RecordChange,
   RecordKey,
   RecordStore,
-  WriteOptions,
 } from '../replication/replica-contract.js'
 import type { Freshness } from '../replication/stall-fence.js'
 import type { Clock, Random } from '../runtime/runtime.js'
@@ -18,7 +17,8 @@ import { LargeAttributes } from './large-attributes.js'
 import { LocalAttributes } from './local-attributes.js'
 import { LocalRule } from './local-rule.js'
 import { type Merged, mergedBy, unlessOvertaken, wholeView } from './merge.js'
-import { Receipts } from './receipts.js'
+import { PRINCIPAL } from './principal.js'
+import { type PendingReceipt, Receipts } from './receipts.js'
 import type { SessionBacking } from './session.js'
 import { CREATED, ENDS_AT, isLifetime, LIFETIME_EXPECTED, PUBLIC_ID, Session, writeNumber } from './session.js'
 import { noCounts, type SessionCounters } from './session-counters.js'
@@ -35,7 +35,6 @@ import type {
   WriteWhereabouts,
 } from './session-manager.js'
 import { SessionSignals } from './session-signals.js'
-import { PRINCIPAL } from './principal.js'
 import { readWriteToken } from './write-token.js'
 
 /** Random bytes in a session id. */
@@ -72,7 +71,7 @@ export class DeltaManager implements SessionManager {
   readonly #local: LocalAttributes = new LocalAttributes(() => this.#count.localDropped++)
   readonly #rule: LocalRule | undefined
   readonly #large: LargeAttributes
-  readonly #receipts: Receipts
+  readonly #receipts: Receipts<Session>
   readonly #scope: AttributeScope
   readonly #clusterMs: () => number
   #unsubscribe: (() => void) | undefined
@@ -86,7 +85,6 @@ export class DeltaManager implements SessionManager {
     this.#clusterMs = parts.clusterMs ?? (() => parts.clock.wall())
     this.#scope = resolved.application === '' ? AttributeScope.whole : new AttributeScope(resolved)
     this.#rule = LocalRule.of(resolved.exclude, resolved.maxAttributeBytes)
-    this.#receipts = new Receipts(resolved)
     const { store } = parts
     this.#directory = new SessionDirectory({
       store,
@@ -97,6 +95,10 @@ export class DeltaManager implements SessionManager {
       tellsRemote: resolved.notifyListenersOnReplication,
     })
     const { emitter, index } = this.#directory
+    this.#receipts = new Receipts(resolved, (receipt, { id }) => {
+      this.#count.shortfalls++
+      emitter.emit('shortfall', { id, receipt })
+    })
     this.#large = new LargeAttributes(resolved.warnAttributeBytes, event => {
       this.#count.largeAttributes++
       emitter.emit('largeAttribute', event)
@@ -220,22 +222,22 @@ export class DeltaManager implements SessionManager {
       const isEmpty = delta.kept === undefined && !writes.has(PRINCIPAL) && ![...writes.keys()].some(isAttribute)
       if (options.storeEmpty !== true && isEmpty) return this.#unchanged()
       const all = new Map([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
-      return this.#send(session, options, send => {
-        const issued = this.#parts.store.create(all, send)
-        this.#stored(session, issued.key, all)
-        return issued
-      })
+      const send = this.#sending(session, options)
+      const issued = this.#parts.store.create(all, send)
+      this.#stored(session, issued.key, all)
+      return this.#sent(session, issued, send)
     }
     if (writes.size === 0) {
       if (delta.kept !== undefined && !this.#parts.store.has(key)) return this.#discarded(session, delta.kept.keys())
       if (delta.kept !== undefined || this.#local.size > 0) this.#stored(session, key, writes)
       return this.#unchanged()
     }
-    const receipt = this.#send(session, options, send => this.#parts.store.write(key, writes, send))
-    if (receipt === undefined) return this.#discarded(session, writes.keys())
-    for (const [stored, value] of values ?? []) delta.adopt(stored, value)
+    const send = this.#sending(session, options)
+    const issued = this.#parts.store.write(key, writes, send)
+    if (issued === undefined) return this.#discarded(session, writes.keys())
+    if (values !== undefined) for (const [stored, value] of values) delta.adopt(stored, value)
     this.#stored(session, key, writes)
-    return receipt
+    return this.#sent(session, issued, send)
   }
 
   invalidate(session: Session, options: InvalidateOptions = {}): Promise<SendReceipt> | undefined {
@@ -248,7 +250,8 @@ export class DeltaManager implements SessionManager {
       ? this.#directory.index.claimants(session.id).filter(other => other !== key)
       : []
     for (const rival of rivals) store.invalidate(rival)
-    return this.#send(session, options, send => store.invalidate(key, send, last))
+    const send = this.#sending(session, options)
+    return this.#sent(session, store.invalidate(key, send, last), send)
   }
 
   wallMs(): number {
@@ -355,7 +358,8 @@ export class DeltaManager implements SessionManager {
       session.renamed(id)
       return undefined
     }
-    const receipt = this.#send(session, options, send => this.#parts.store.write(key, writes, send))
+    const send = this.#sending(session, options)
+    const receipt = this.#sent(session, this.#parts.store.write(key, writes, send), send)
     session.renamed(id)
     return receipt
   }
@@ -371,24 +375,22 @@ export class DeltaManager implements SessionManager {
     this.#count.unchanged++
   }
 
-  #send(
-    session: Session,
-    options: CommitOptions,
-    issue: (send: WriteOptions) => IssuedDelta | undefined,
-  ): Promise<SendReceipt> | undefined {
+  #sending(session: Session, options: CommitOptions): PendingReceipt<Session> {
     // A write that nobody else would get must not look stored.
     this.#checkStarted()
-    const write = (send: WriteOptions): IssuedDelta | undefined => {
-      const issued = issue(send)
-      if (issued === undefined) return undefined
-      session.wrote(issued.dot, issued.bytes)
-      this.#count.committed++
-      return issued
-    }
-    return this.#receipts.send(options, write, receipt => {
-      this.#count.shortfalls++
-      this.#directory.emitter.emit('shortfall', { id: session.id, receipt })
-    })
+    return this.#receipts.of(session, options)
+  }
+
+  /** Undefined: nothing was issued. */
+  #sent(
+    session: Session,
+    issued: IssuedDelta | undefined,
+    send: PendingReceipt<Session>,
+  ): Promise<SendReceipt> | undefined {
+    if (issued === undefined) return undefined
+    session.wrote(issued.dot, issued.bytes)
+    this.#count.committed++
+    return send.promise()
   }
 }
 

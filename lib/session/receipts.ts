@@ -1,6 +1,6 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { SendError } from '../errors.js'
-import type { IssuedDelta, WriteOptions } from '../replication/replica-contract.js'
+import type { WriteOptions } from '../replication/replica-contract.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
 import type { CommitOptions } from './session-manager.js'
 
@@ -15,63 +15,87 @@ export function isAtOnce(receipt: Promise<unknown>): boolean {
   return atOnce.has(receipt)
 }
 
-/** Makes the promise that a write's receipt is: most are met before anybody could wait for them. */
-export class Receipts {
-  readonly #options: ReceiptOptions
-  /** The receipt of a member that is alone. */
+/**
+ * Makes the promise that a write's receipt is: most are met before anybody could wait for them. `Subject`: what was
+ * written, to be named when a receipt falls short.
+ */
+export class Receipts<Subject> {
+  readonly options: ReceiptOptions
+  readonly #fellShort: (receipt: SendReceipt, subject: Subject) => void
+  /** The receipt in which nobody else had a part: of a member that is alone, of a write that nobody acknowledges. */
   #alone: { readonly receipt: SendReceipt; readonly promise: Promise<SendReceipt> } | undefined
 
-  constructor(options: ReceiptOptions) {
-    this.#options = options
+  constructor(options: ReceiptOptions, fellShort: (receipt: SendReceipt, subject: Subject) => void) {
+    this.options = options
+    this.#fellShort = fellShort
   }
 
-  /** Issues a write, and gives its receipt. Undefined: nothing was issued. Throws what `issue` throws. */
-  send(
-    options: CommitOptions,
-    issue: (send: WriteOptions) => IssuedDelta | undefined,
-    fellShort: (receipt: SendReceipt) => void,
-  ): Promise<SendReceipt> | undefined {
-    let receipt: SendReceipt | undefined
-    let waiting: ((receipt: SendReceipt) => void) | undefined
-    const settled = (result: SendReceipt): void => {
-      if (result.outcome !== 'met') fellShort(result)
-      if (waiting === undefined) receipt = result
-      else waiting(result)
-    }
-    // Outside of the promise: what is too large to be stored must be thrown, not lost in it.
-    const issued = issue({
-      ack: options.ack ?? this.#options.ack,
-      copies: options.copies ?? this.#options.copies,
-      timeoutMs: options.ackTimeoutMs ?? this.#options.ackTimeoutMs,
-      settled,
-    })
-    if (issued === undefined) return undefined
-    if (receipt !== undefined && isOfNobody(receipt) && this.#isGood(receipt)) return this.#ofNobody(receipt)
-    const known = receipt
-    if (known?.outcome === 'met') return Promise.resolve(known)
-    const promise = new Promise<SendReceipt>((resolve, reject) => {
-      waiting = result => {
-        if (this.#isGood(result)) resolve(result)
-        else reject(new SendError(result.faulty))
-      }
-      if (known !== undefined) waiting(known)
-    })
-    // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
-    promise.catch(() => {})
-    return promise
+  /** The receipt of a write that is about to be issued with it. */
+  of(subject: Subject, options: CommitOptions): PendingReceipt<Subject> {
+    return new PendingReceipt(this, subject, options)
   }
 
-  #isGood({ outcome }: SendReceipt): boolean {
-    return outcome === 'met' || this.#options.onShortfall === 'report'
+  /** A receipt has come; for {@link PendingReceipt}. */
+  settled(receipt: SendReceipt, subject: Subject): void {
+    if (receipt.outcome !== 'met') this.#fellShort(receipt, subject)
   }
 
-  #ofNobody(receipt: SendReceipt): Promise<SendReceipt> {
+  isGood({ outcome }: SendReceipt): boolean {
+    return outcome === 'met' || this.options.onShortfall === 'report'
+  }
+
+  /** One promise for all that say the same; undefined: this one is of its write alone. */
+  shared(receipt: SendReceipt): Promise<SendReceipt> | undefined {
+    if (!isOfNobody(receipt) || !this.isGood(receipt)) return undefined
     const { outcome, wanted } = this.#alone?.receipt ?? {}
     if (this.#alone === undefined || outcome !== receipt.outcome || wanted !== receipt.wanted) {
       this.#alone = { receipt, promise: Promise.resolve(Object.freeze(receipt)) }
       atOnce.add(this.#alone.promise)
     }
     return this.#alone.promise
+  }
+}
+
+/** How a write is to be acknowledged, and what comes of it. */
+export class PendingReceipt<Subject> implements Required<WriteOptions> {
+  readonly ack: Required<WriteOptions>['ack']
+  readonly copies: number | 'all'
+  readonly timeoutMs: number
+  readonly settled: (receipt: SendReceipt) => void
+  readonly #receipts: Receipts<Subject>
+  #receipt: SendReceipt | undefined
+  #waiting: ((receipt: SendReceipt) => void) | undefined
+
+  constructor(receipts: Receipts<Subject>, subject: Subject, options: CommitOptions) {
+    const { ack, copies, ackTimeoutMs } = receipts.options
+    this.#receipts = receipts
+    this.ack = options.ack ?? ack
+    this.copies = options.copies ?? copies
+    this.timeoutMs = options.ackTimeoutMs ?? ackTimeoutMs
+    this.settled = receipt => {
+      receipts.settled(receipt, subject)
+      if (this.#waiting === undefined) this.#receipt = receipt
+      else this.#waiting(receipt)
+    }
+  }
+
+  /** To be asked for once, when the write has been issued: what is too large must be thrown and not lost in a promise. */
+  promise(): Promise<SendReceipt> {
+    const receipts = this.#receipts
+    const known = this.#receipt
+    const shared = known === undefined ? undefined : receipts.shared(known)
+    if (shared !== undefined) return shared
+    if (known?.outcome === 'met') return Promise.resolve(known)
+    const promise = new Promise<SendReceipt>((resolve, reject) => {
+      this.#waiting = receipt => {
+        if (receipts.isGood(receipt)) resolve(receipt)
+        else reject(new SendError(receipt.faulty))
+      }
+      if (known !== undefined) this.#waiting(known)
+    })
+    // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
+    promise.catch(() => {})
+    return promise
   }
 }
 

@@ -1,5 +1,7 @@
 import { InvalidOptionError } from '../errors.js'
+import { NO_WRITES } from '../replication/delta.js'
 import type { AttributeWrites } from '../replication/replica-contract.js'
+import { SmallMap } from '../replication/small-map.js'
 import { AttributeScope } from './attribute-scope.js'
 import type { LocalRule } from './local-rule.js'
 
@@ -17,6 +19,14 @@ export interface SessionCodec {
  * that was read. `all`: every attribute, always.
  */
 export type ChangeDetection = 'set' | 'modified' | 'get' | 'all'
+
+/** A value, and whether it was set since the last commit. */
+interface Cell {
+  value: unknown
+  assigned: boolean
+}
+
+const NO_CELLS: SmallMap<Cell> = new SmallMap()
 
 /** What a delta reads and writes its attributes by. */
 export interface DeltaTerms {
@@ -39,25 +49,31 @@ export class SessionDelta {
   readonly #codec: SessionCodec
   readonly #scope: AttributeScope
   readonly #rule: LocalRule | undefined
-  readonly #base: Map<string, Uint8Array>
+  /** Not changed, by anybody. */
+  #base: ReadonlyMap<string, Uint8Array>
+  /** What this view has written since: its base is both. */
+  #written: AttributeWrites | undefined
   #local: ReadonlyMap<string, unknown> | undefined
   // Made when first needed: most requests only read.
   /** Values read or set, decoded once. */
-  #values: Map<string, unknown> | undefined
+  #values: SmallMap<Cell> | undefined
   /** Names whose value was decoded from the base, and may have changed since. */
   #read: Set<string> | undefined
-  #assigned: Set<string> | undefined
   #removed: Set<string> | undefined
-  #reserved: Map<string, Uint8Array | undefined> | undefined
+  #reserved: SmallMap<Uint8Array | undefined> | undefined
   #kept: Map<string, unknown> | undefined
   /** The attributes as `takeAll` gave them out, while they are still so. */
   #taken: { readonly names: string[]; readonly values: unknown[] } | undefined
   #isTaken = false
 
-  /** A `base` that is a Map is taken over and not copied. */
-  constructor(codec: SessionCodec, base: Iterable<readonly [string, Uint8Array]> = [], terms: DeltaTerms = {}) {
+  /** A `base` that is a map is not copied, so it must stay as it is. */
+  constructor(
+    codec: SessionCodec,
+    base: ReadonlyMap<string, Uint8Array> | Iterable<readonly [string, Uint8Array]> = [],
+    terms: DeltaTerms = {},
+  ) {
     this.#codec = codec
-    this.#base = base instanceof Map ? base : new Map(base)
+    this.#base = 'get' in base ? base : new Map(base)
     this.#scope = terms.scope ?? AttributeScope.whole
     this.#rule = terms.rule
     this.#local = terms.local
@@ -82,10 +98,13 @@ export class SessionDelta {
   set(name: string, value: unknown): void {
     const stored = this.#scope.stored(name)
     if (stored === undefined) throw new InvalidOptionError('name', 'without a leading NUL', name)
-    this.#values ??= new Map()
-    this.#values.set(stored, value)
-    this.#assigned ??= new Set()
-    this.#assigned.add(stored)
+    this.#values ??= new SmallMap()
+    const cell = this.#values.get(stored)
+    if (cell === undefined) this.#values.set(stored, { value, assigned: true })
+    else {
+      cell.value = value
+      cell.assigned = true
+    }
     this.#removed?.delete(stored)
     this.#taken = undefined
   }
@@ -94,9 +113,8 @@ export class SessionDelta {
     const stored = this.#scope.stored(name)
     if (stored === undefined || !this.#has(stored)) return false
     this.#values?.delete(stored)
-    this.#assigned?.delete(stored)
     this.#taken = undefined
-    if (this.#base.has(stored) || this.#local?.has(stored) === true) {
+    if (this.#isBased(stored) || this.#local?.has(stored) === true) {
       this.#removed ??= new Set()
       this.#removed.add(stored)
     }
@@ -116,7 +134,7 @@ export class SessionDelta {
     }
     const names: string[] = []
     const values: unknown[] = []
-    for (const [stored, bytes] of this.#base) {
+    for (const [stored, bytes] of this.#whole()) {
       const name = this.#scope.name(stored)
       if (name === undefined) continue
       const value = this.#codec.decode(bytes)
@@ -164,26 +182,27 @@ export class SessionDelta {
 
   /** The same, as they are stored; with those of other applications. */
   *stored(): IterableIterator<string> {
-    for (const stored of this.#base.keys()) if (this.#has(stored)) yield stored
+    const base = this.#whole()
+    for (const stored of base.keys()) if (this.#has(stored)) yield stored
     for (const stored of this.#local?.keys() ?? []) {
-      if (!this.#base.has(stored) && this.#has(stored)) yield stored
+      if (!base.has(stored) && this.#has(stored)) yield stored
     }
     for (const stored of this.#values?.keys() ?? []) {
-      if (!this.#base.has(stored) && this.#local?.has(stored) !== true) yield stored
+      if (!base.has(stored) && this.#local?.has(stored) !== true) yield stored
     }
   }
 
   /** The value by its stored name. */
   value(stored: string): unknown {
     const known = this.#values?.get(stored)
-    if (known !== undefined || this.#values?.has(stored) === true) return known
+    if (known !== undefined) return known.value
     if (this.#removed?.has(stored) === true) return undefined
-    const bytes = this.#base.get(stored)
+    const bytes = this.base(stored)
     if (bytes === undefined) return this.#local?.get(stored)
     const value = this.#codec.decode(bytes)
     if (isObject(value)) this.#markRead(stored)
-    this.#values ??= new Map()
-    this.#values.set(stored, value)
+    this.#values ??= new SmallMap()
+    this.#values.set(stored, { value, assigned: false })
     return value
   }
 
@@ -194,36 +213,54 @@ export class SessionDelta {
 
   #has(stored: string): boolean {
     if (this.#values?.has(stored) === true) return true
-    return (this.#base.has(stored) || this.#local?.has(stored) === true) && this.#removed?.has(stored) !== true
+    return (this.#isBased(stored) || this.#local?.has(stored) === true) && this.#removed?.has(stored) !== true
   }
 
   /** An attribute's bytes as they were when the session was loaded or last committed. */
   base(name: string): Uint8Array | undefined {
-    return this.#base.get(name)
+    return this.#written?.has(name) === true ? this.#written.get(name) : this.#base.get(name)
+  }
+
+  #isBased(name: string): boolean {
+    return this.#written?.has(name) === true ? this.#written.get(name) !== undefined : this.#base.has(name)
+  }
+
+  /** The base in one: made only for views that are used after their commit. */
+  #whole(): ReadonlyMap<string, Uint8Array> {
+    if (this.#written === undefined) return this.#base
+    const whole = new Map(this.#base)
+    for (const [name, bytes] of this.#written) {
+      if (bytes === undefined) whole.delete(name)
+      else whole.set(name, bytes)
+    }
+    this.#base = whole
+    this.#written = undefined
+    return whole
   }
 
   reserved(name: string): Uint8Array | undefined {
-    return this.#reserved?.has(name) === true ? this.#reserved.get(name) : this.#base.get(name)
+    return this.#reserved?.has(name) === true ? this.#reserved.get(name) : this.base(name)
   }
 
   setReserved(name: string, bytes: Uint8Array | undefined): void {
-    this.#reserved ??= new Map()
+    this.#reserved ??= new SmallMap()
     this.#reserved.set(name, bytes)
   }
 
   /** The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. */
   writes(detection: ChangeDetection): AttributeWrites {
-    const writes = new Map<string, Uint8Array | undefined>()
+    const writes = new SmallMap<Uint8Array | undefined>()
     this.#kept = undefined
-    for (const name of this.#removed ?? []) {
-      if (this.#base.has(name)) writes.set(name, undefined)
+    if (this.#removed !== undefined) {
+      for (const name of this.#removed) if (this.#isBased(name)) writes.set(name, undefined)
     }
     const always = detection === 'get' || detection === 'all'
     const maxBytes = this.#rule?.maxBytes ?? Infinity
-    for (const [name, value] of this.#values ?? []) {
-      if (!this.#mayHaveChanged(name, value, detection)) continue
-      const before = this.#base.get(name)
-      const stays = this.#rule !== undefined && this.#isExcluded(name, value, before)
+    for (const [name, cell] of this.#values ?? NO_CELLS) {
+      const { value } = cell
+      if (!mayHaveChanged(cell, detection)) continue
+      const before = this.base(name)
+      const stays = this.#rule !== undefined && this.#isExcluded(name, cell, before)
       const bytes = stays ? undefined : this.#codec.encode(value)
       if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) continue
       if (bytes !== undefined && bytes.length <= maxBytes) {
@@ -236,13 +273,13 @@ export class SessionDelta {
       if (before !== undefined) writes.set(name, undefined)
     }
     if (detection === 'all' || (detection === 'get' && this.#isTaken)) {
-      for (const [name, bytes] of this.#base) {
+      for (const [name, bytes] of this.#whole()) {
         if (!writes.has(name) && this.#removed?.has(name) !== true && this.#scope.name(name) !== undefined)
           writes.set(name, bytes)
       }
     }
-    for (const [name, bytes] of this.#reserved ?? []) {
-      const before = this.#base.get(name)
+    for (const [name, bytes] of this.#reserved ?? NO_WRITES) {
+      const before = this.base(name)
       const same = bytes === undefined || before === undefined ? bytes === before : sameBytes(bytes, before)
       if (!same) writes.set(name, bytes)
     }
@@ -261,30 +298,31 @@ export class SessionDelta {
 
   /** Takes what was written as the new base, and what was kept as it is now. */
   rebase(writes: AttributeWrites, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
-    for (const [name, bytes] of writes) {
-      if (bytes === undefined) this.#base.delete(name)
-      else this.#base.set(name, bytes)
+    if (writes.size > 0) {
+      // Or what a view that lives long has written would pile up.
+      if (this.#written !== undefined) this.#whole()
+      this.#written = writes
     }
-    for (const name of this.#kept?.keys() ?? []) this.#values?.delete(name)
+    if (this.#kept !== undefined) for (const name of this.#kept.keys()) this.#values?.delete(name)
     this.#local = local
     this.#kept = undefined
-    this.#assigned = undefined
+    for (const [, cell] of this.#values ?? NO_CELLS) cell.assigned = false
     this.#removed = undefined
     this.#reserved = undefined
   }
 
   /** An attribute has another value than this view gave it: that of a merge. */
   adopt(stored: string, value: unknown): void {
-    this.#values ??= new Map()
+    this.#values ??= new SmallMap()
     if (value === undefined) this.#values.delete(stored)
-    else this.#values.set(stored, value)
+    else this.#values.set(stored, { value, assigned: false })
   }
 
   /** Of a value that was only read, others may have the replicated one. */
-  #isExcluded(stored: string, value: unknown, before: Uint8Array | undefined): boolean {
+  #isExcluded(stored: string, { value, assigned }: Cell, before: Uint8Array | undefined): boolean {
     const name = this.#scope.name(stored)
     if (name === undefined || this.#rule?.excludes(name, value) !== true) return false
-    if (before === undefined || this.#assigned?.has(stored) === true) return true
+    if (before === undefined || assigned) return true
     return this.#differs(stored, value, this.#codec.encode(value), before)
   }
 
@@ -297,13 +335,13 @@ export class SessionDelta {
     const wasRead = isObject(value) && this.#read?.has(name) === true
     return !wasRead || !sameBytes(bytes, this.#codec.encode(this.#codec.decode(before)))
   }
+}
 
-  #mayHaveChanged(name: string, value: unknown, detection: ChangeDetection): boolean {
-    if (this.#assigned?.has(name) === true) return true
-    if (detection === 'set') return false
-    // A primitive that was only read is still what the base says.
-    return detection !== 'modified' || isObject(value)
-  }
+function mayHaveChanged({ value, assigned }: Cell, detection: ChangeDetection): boolean {
+  if (assigned) return true
+  if (detection === 'set') return false
+  // A primitive that was only read is still what the base says.
+  return detection !== 'modified' || isObject(value)
 }
 
 /** Whether a value may change in place. */
@@ -311,7 +349,15 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }
 
+const COMPARED_MAX = 16
+
 /** Whether two values have the same bytes. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0
+  if (a.length !== b.length) return false
+  // What differs mostly does so at once.
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] !== b[i]) return false
+    if (i === COMPARED_MAX) return Buffer.compare(a, b) === 0
+  }
+  return true
 }

@@ -304,6 +304,16 @@ export class Session {
     this.#delta.setReserved(name, bytes)
   }
 
+  /** It comes to its absolute end by then, if not before; `bytes`: as another's {@link ENDS_AT}. For the library's own layers. */
+  endBy(bytes: Uint8Array | undefined): void {
+    const [endsAt, own] = [readNumber(bytes), readNumber(this.#delta.reserved(ENDS_AT))]
+    if (endsAt === undefined || (own !== undefined && own <= endsAt)) return
+    this.setReserved(ENDS_AT, bytes)
+    // Shortened to what is left.
+    const { maxInactiveInterval } = this
+    this.maxInactiveInterval = maxInactiveInterval
+  }
+
   /** What this request changed. For managers. */
   get pendingDelta(): SessionDelta {
     return this.#delta

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { SmallMap } from '../../lib/replication/small-map.js'
 
 const LIST_MAX = 64
 
@@ -10,7 +11,7 @@ export function wireJson(value: unknown): unknown {
   if (value === undefined) return { undefined: true }
   if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString('hex') }
   if (isPacked(value)) return wireJson(value.snapshot())
-  if (value instanceof Map) return { map: [...value].map(pair => pair.map(wireJson)) }
+  if (value instanceof Map || value instanceof SmallMap) return { map: [...value].map(pair => pair.map(wireJson)) }
   if (Array.isArray(value)) return value.length > LIST_MAX ? summed(value.map(wireJson)) : value.map(wireJson)
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, wireJson(each)]))

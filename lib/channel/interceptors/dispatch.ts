@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../../errors.js'
-import type { Clock } from '../../runtime/runtime.js'
-import type { ChannelMessage, Interceptor } from '../interceptor.js'
+import { Prompt } from '../../transport/prompt.js'
+import { type ChannelMessage, type Interceptor, payloadBytes } from '../interceptor.js'
 
 /** Bounds of the background queue. */
 export interface DispatchOptions {
@@ -19,7 +19,8 @@ export interface DispatchInterceptor extends Interceptor {
 }
 
 /**
- * Lets `send` return at once: the rest of the chain runs when the code that sends is done, in the order of the calls.
+ * Lets `send` return at once: the rest of the chain runs when the code that sends is done, in the order of the calls;
+ * but a second time in one turn of the event loop only at its end, so that sending again and again starves nobody.
  * One ordered queue, unlike Tribes' MessageDispatchInterceptor whose threads overtake each other. A message that finds
  * the queue full is settled as `queue-full` for each of its members; stopping passes on what waits. Make one for each
  * channel.
@@ -30,7 +31,7 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
   const { messagesMax = 10_000, bytesMax = 64 * 1_048_576 } = options
   if (!(messagesMax >= 1)) throw new InvalidOptionError('messagesMax', 'at least 1', messagesMax)
   if (!(bytesMax >= 1)) throw new InvalidOptionError('bytesMax', 'at least 1', bytesMax)
-  let clock: Clock | undefined
+  let prompt: Prompt | undefined
   let queue: ChannelMessage[] = []
   /** The rest of the chain, the same for all messages. */
   let pass: (message: ChannelMessage) => void = () => {}
@@ -45,6 +46,7 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
   }
   return {
     name: 'dispatch',
+    takesRest: true,
     get queued() {
       return queue.length
     },
@@ -52,15 +54,16 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
       return overflowed
     },
     start(context) {
-      clock = context.clock
+      prompt = new Prompt(context.clock, drain)
     },
     stop() {
-      clock = undefined
+      prompt = undefined
       drain()
     },
     send(message, next) {
-      if (!clock) return next(message)
-      const full = queue.length >= messagesMax || (queue.length > 0 && bytes + message.payload.length > bytesMax)
+      if (!prompt) return next(message)
+      const size = payloadBytes(message)
+      const full = queue.length >= messagesMax || (queue.length > 0 && bytes + size > bytesMax)
       if (full) {
         overflowed++
         for (const member of message.to) message.settled?.(member, 'queue-full')
@@ -68,10 +71,8 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
       }
       queue.push(message)
       pass = next
-      bytes += message.payload.length
-      if (queue.length > 1) return
-      if (clock.next !== undefined) clock.next(drain)
-      else clock.soon(drain)
+      bytes += size
+      prompt.ask()
     },
   }
 }

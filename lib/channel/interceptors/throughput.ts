@@ -1,5 +1,5 @@
 import type { Clock } from '../../runtime/runtime.js'
-import type { Interceptor } from '../interceptor.js'
+import { type Interceptor, payloadBytes } from '../interceptor.js'
 
 /** What passed in one direction since the start. A message to three members counts three times. */
 export interface Flow {
@@ -85,6 +85,7 @@ export function throughput(options: { readonly windowMs?: number } = {}): Throug
   }
   return {
     name: 'throughput',
+    takesRest: true,
     start(context) {
       clock = context.clock
       out.restart(clock.monotonic())
@@ -92,7 +93,7 @@ export function throughput(options: { readonly windowMs?: number } = {}): Throug
     },
     send(message, next) {
       roll()
-      out.count(message.to.length, message.payload.length * message.to.length)
+      out.count(message.to.length, payloadBytes(message) * message.to.length)
       next(message)
     },
     receive(message, from, next) {

@@ -89,6 +89,25 @@ test('what is sent passes from the top, what is received from the bottom; absent
   t.deepEqual(log, ['disappeared left'])
 })
 
+test('who sends again as soon as dispatch has passed on a message does not keep the turn from ending', t => {
+  const it = dispatch()
+  const nexts: (() => void)[] = []
+  const world = context()
+  it.start?.({ ...world, clock: { ...world.clock, next: run => void nexts.push(run) } })
+  let passed = 0
+  const again = (): void => it.send?.(message('a'), next)
+  const next = (): void => {
+    passed++
+    again()
+  }
+  again()
+  for (let step = 0; step < 100 && nexts.length > 0; step++) nexts.shift()?.()
+  t.is(passed, 1)
+  for (let turn = 0; turn < 3; turn++) world.turn()
+  for (let step = 0; step < 100 && nexts.length > 0; step++) nexts.shift()?.()
+  t.true(passed >= 2 && passed <= 4, String(passed))
+})
+
 test('dispatch returns at once, keeps the order, and settles what does not fit', t => {
   const log: string[] = []
   const it = dispatch({ messagesMax: 2 })
