@@ -41,12 +41,19 @@ export async function createSessions(cluster: Cluster, shape: SessionShape, keep
   return ids
 }
 
+const FROM_ONE = { ack: 'applied', copies: 1, ackTimeoutMs: 10_000 } as const
+const FROM_ALL = { ack: 'received', copies: 'all', ackTimeoutMs: 10_000 } as const
+
 interface Sample {
   readonly at: number
   readonly ms: number
+  readonly all: boolean
 }
 
-/** Writes at a steady rate, each write acknowledged as applied by another member, and times them. */
+/**
+ * Writes at a steady rate, and times until what is written is acknowledged: every other write as applied by one other
+ * member, the others as received by all.
+ */
 export class SteadyWriter {
   readonly #cluster: Cluster
   readonly #ids: readonly string[]
@@ -72,9 +79,11 @@ export class SteadyWriter {
   }
 
   /** Waits of the writes that were due between two times, ascending, and how many were not acknowledged. */
-  waits(from: number, to: number): { waits: number[]; short: number; written: number } {
-    const waits = this.#samples.filter(({ at }) => at >= from && at < to).map(({ ms }) => ms)
-    return { waits: waits.sort((a, b) => a - b), short: this.#short, written: this.#written }
+  waits(from: number, to: number): { waits: number[]; waitsForAll: number[]; short: number; written: number } {
+    const samples = this.#samples.filter(({ at }) => at >= from && at < to).sort((a, b) => a.ms - b.ms)
+    const ofOne = samples.filter(({ all }) => !all).map(({ ms }) => ms)
+    const ofAll = samples.filter(({ all }) => all).map(({ ms }) => ms)
+    return { waits: ofOne, waitsForAll: ofAll, short: this.#short, written: this.#written }
   }
 
   /** A write is timed from when it was due, so that a pause of this process counts too. */
@@ -85,11 +94,13 @@ export class SteadyWriter {
       const id = this.#ids[this.#written % this.#ids.length] as string
       const session = this.#cluster.sessions.find(id)
       if (session === undefined) throw new Error(`Session ${id} is gone`)
-      session.set('live', this.#written++)
-      const receipt = this.#cluster.sessions.commit(session, { ack: 'applied', copies: 1, ackTimeoutMs: 10_000 })
+      session.set('live', this.#written)
+      const all = this.#written++ % 2 === 1
+      const wanted = all ? FROM_ALL : FROM_ONE
+      const receipt = this.#cluster.sessions.commit(session, wanted)
       receipt?.then(({ outcome }) => {
         if (outcome !== 'met') this.#short++
-        this.#samples.push({ at, ms: this.#now() - at })
+        this.#samples.push({ at, ms: this.#now() - at, all })
       })
     }
   }

@@ -34,6 +34,7 @@ export function tappedNetwork(network: Network, tap: NetworkTap): Network {
 }
 
 function tappedStream(stream: Stream, tap: NetworkTap): Stream {
+  const writeAll = stream.writeAll?.bind(stream)
   return {
     get remote() {
       return stream.remote
@@ -45,6 +46,12 @@ function tappedStream(stream: Stream, tap: NetworkTap): Stream {
       tap.written?.(bytes.length)
       return stream.write(bytes)
     },
+    ...(writeAll && {
+      writeAll: pieces => {
+        for (const { length } of pieces) tap.written?.(length)
+        return writeAll(pieces)
+      },
+    }),
     end: () => stream.end(),
     destroy: () => stream.destroy(),
     pause: () => stream.pause(),

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { type Cluster, createCluster } from '../lib/index.js'
 import { createNodeRuntime } from '../lib/runtime/node-runtime.js'
 import { FloorStore } from './floor-store.js'
+import { LoopWatch, type LoopWatched } from './loop-watch.js'
 import { type LoopbackGroup, loopbackOptions } from './loopback.js'
 import { createSessions, type SessionShape, SteadyWriter } from './sessions.js'
 import { tappedNetwork } from './tapped-network.js'
@@ -13,7 +14,9 @@ export interface TransferOrders {
   join(config: { readonly name: string; readonly group: LoopbackGroup }): Promise<Joined>
   create(config: { readonly shape: SessionShape; readonly keep: number }): Promise<string[]>
   write(config: { readonly ids: readonly string[]; readonly perSecond: number }): void
-  waits(window: { readonly from: number; readonly to: number }): { waits: number[]; short: number; written: number }
+  waits(window: { readonly from: number; readonly to: number }): ReturnType<SteadyWriter['waits']>
+  /** What this process was busy with since it was asked last. */
+  watched(): LoopWatched & { readonly writtenBytes: number }
   /** Stops writing. */
   rest(): void
   sessions(): number
@@ -38,8 +41,8 @@ export interface Joined {
   readonly sessions: number
   /** Read from the other members meanwhile. */
   readonly bytes: number
-  /** CPU of this process from the first bulk bytes until it was ready, in milliseconds. */
-  readonly cpuMs: number
+  /** From the first bulk bytes until it was ready. */
+  readonly watched: LoopWatched
 }
 
 /** As large as a piece of state. */
@@ -49,18 +52,23 @@ const POURING_BYTES = 8_192
 
 let cluster: Cluster | undefined
 let writer: SteadyWriter | undefined
+let writtenBytes = 0
+const watch = new LoopWatch()
 let received: Promise<{ endedAt: number }> | undefined
 
 serve<TransferOrders>({
   async join({ name, group }) {
     const runtime = createNodeRuntime()
-    const count = { bytes: 0, pouringAt: 0, cpuMs: 0 }
+    const count = { bytes: 0, pouringAt: 0 }
     const network = tappedNetwork(runtime.network, {
+      written: bytes => {
+        writtenBytes += bytes
+      },
       read: bytes => {
         count.bytes += bytes
         if (count.pouringAt !== 0 || bytes < POURING_BYTES) return
         count.pouringAt = sharedNow()
-        count.cpuMs = cpuMs()
+        watch.look()
       },
     })
     const calledAt = sharedNow()
@@ -72,14 +80,19 @@ serve<TransferOrders>({
       readyAt,
       sessions: cluster.sessions.size,
       bytes: count.bytes,
-      cpuMs: cpuMs() - count.cpuMs,
+      watched: watch.look(),
     }
   },
   create: ({ shape, keep }) => createSessions(joined(), shape, keep),
   write({ ids, perSecond }) {
     writer = new SteadyWriter(joined(), ids, perSecond, sharedNow)
   },
-  waits: ({ from, to }) => writer?.waits(from, to) ?? { waits: [], short: 0, written: 0 },
+  waits: ({ from, to }) => writer?.waits(from, to) ?? { waits: [], waitsForAll: [], short: 0, written: 0 },
+  watched() {
+    const written = writtenBytes
+    writtenBytes = 0
+    return { ...watch.look(), writtenBytes: written }
+  },
   rest: () => writer?.stop(),
   sessions: () => joined().sessions.size,
   async listen({ bytes, sessions }) {
@@ -121,11 +134,6 @@ serve<TransferOrders>({
 function* repeated(bytes: number): IterableIterator<Buffer> {
   const piece = Buffer.alloc(WRITE_BYTES, 'x')
   for (let left = bytes; left > 0; left -= piece.length) yield left < piece.length ? piece.subarray(0, left) : piece
-}
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1_000
 }
 
 function joined(): Cluster {

@@ -1,3 +1,4 @@
+import { cpus } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Bench,
@@ -10,9 +11,10 @@ import {
   ratio,
   type Target,
 } from './bench.js'
+import type { LoopWatched } from './loop-watch.js'
 import { type LoopbackGroup, loopbackGroup } from './loopback.js'
-import type { SessionShape } from './sessions.js'
-import type { Pouring, TransferOrders } from './transfer-member.js'
+import type { SessionShape, SteadyWriter } from './sessions.js'
+import type { Joined, Pouring, TransferOrders } from './transfer-member.js'
 import { Worker } from './worker.js'
 
 const SHAPES: readonly SessionShape[] = [
@@ -28,9 +30,11 @@ const BEFORE_MS = 2_000
 /** A bare socket is over before it has begun with less. */
 const BARE_BYTES = 268_435_456
 const MIB = 1_048_576
+/** A newcomer draws its donor; so many try until it is the one that does not write. */
+const DRAWS_MAX = 8
 
 type Member = Worker<TransferOrders>
-type Cpu = [holder: number, writer: number]
+type Waits = ReturnType<SteadyWriter['waits']>
 
 /** How fast a newcomer gets the sessions, and what the others notice of it. */
 export const transfer: Bench = {
@@ -38,12 +42,15 @@ export const transfer: Bench = {
   title: 'State transfer to a newcomer while 2,000 deltas/s go on',
   describe:
     'Two members hold the sessions, one of them writes 2,000 acknowledged deltas a second to 100 of them, and a third ' +
-    'process joins. transfer: from the first piece of state read until ready; join: from the call of createCluster() ' +
+    'process joins and takes the state from the one that does not write. transfer: from the first piece of state read ' +
+    'until ready; join: from the call of createCluster() ' +
     'until it resolves. bare: one Node socket between the same two processes in writes as large as a piece of state, at ' +
     'least 256 MiB, the deltas going on. floor: over such a socket, into a Map in a freshly started process: the least ' +
     'that still is a copy of these sessions. MiB are those of the attribute values. CPU per session: of the newcomer ' +
     'during the transfer, of the floor while it received, of the others during the whole join, live deltas included. ' +
-    'p99 before and during: the wait for an acknowledged live delta.',
+    'p99 before and during: the wait for a live delta that one member has applied, and for one that all have received, ' +
+    'the newcomer among them. late: how late timers fire in the donor and the newcomer (event loop, p99), and pauses of ' +
+    'their garbage collectors. CPU share: of the three members during the transfer, of the cores there are.',
   measures: [
     { key: 'mibPerSecond', title: 'transfer', unit: 'MiB/s', better: 'more' },
     { key: 'perSecond', title: 'sessions', unit: '1/s', better: 'more' },
@@ -60,6 +67,16 @@ export const transfer: Bench = {
     { key: 'beforeP99Ms', title: 'live p99 before', unit: 'ms', better: 'less' },
     { key: 'duringP99Ms', title: 'live p99 during', unit: 'ms', better: 'less' },
     { key: 'duringMaxMs', title: 'live max during', unit: 'ms', better: 'less' },
+    { key: 'beforeAllP99Ms', title: 'to all p99 before', unit: 'ms', better: 'less' },
+    { key: 'duringAllP99Ms', title: 'to all p99 during', unit: 'ms', better: 'less' },
+    { key: 'donorBeforeP99Ms', title: 'donor late before', unit: 'ms', better: 'less' },
+    { key: 'donorP99Ms', title: 'donor late', unit: 'ms', better: 'less' },
+    { key: 'newcomerP99Ms', title: 'newcomer late', unit: 'ms', better: 'less' },
+    { key: 'donorGcMs', title: 'donor GC', unit: 'ms', better: 'less' },
+    { key: 'newcomerGcMs', title: 'newcomer GC', unit: 'ms', better: 'less' },
+    { key: 'donorFullGcs', title: 'donor full GCs', unit: '', better: 'less' },
+    { key: 'newcomerFullGcs', title: 'newcomer full GCs', unit: '', better: 'less' },
+    { key: 'cpuShare', title: 'CPU share', unit: 'x' },
   ],
   charts: [
     {
@@ -88,9 +105,10 @@ async function run({ quick, passes, pick, progress }: BenchOptions): Promise<Ben
 }
 
 async function measure(shape: SessionShape, beforeMs: number, bareBytes: number): Promise<Row> {
-  const group = loopbackGroup(3)
+  const group = loopbackGroup(2 + DRAWS_MAX)
   const workers = [0, 1, 2].map(() => new Worker<TransferOrders>('transfer-member.js'))
-  const [holder, writer, newcomer] = workers as [Member, Member, Member]
+  const [holder, writer, first] = workers as [Member, Member, Member]
+  let newcomer = first
   try {
     await join(holder, 'holder', group)
     await join(writer, 'writer', group)
@@ -100,42 +118,86 @@ async function measure(shape: SessionShape, beforeMs: number, bareBytes: number)
     await delay(beforeMs)
     const bareMibPerSecond = await bare(holder, newcomer, Math.max(bareBytes, shape.sessions * shape.bytes))
     const { floorMibPerSecond, floorCpuUs } = await floor(holder, shape)
-    await delay(beforeMs / 2)
-    const cpuBefore = await Promise.all([holder.cpuMs(), writer.cpuMs()])
-    const { calledAt, pouringAt, readyAt, sessions, bytes, cpuMs } = await join(newcomer, 'newcomer', group)
-    const cpuAfter = await Promise.all([holder.cpuMs(), writer.cpuMs()])
-    const [holderMs, writerMs] = cpuAfter.map((ms, index) => ms - (cpuBefore[index] as number)) as Cpu
-    await writer.ask('rest', undefined)
-    await delay(200)
-    if (sessions < shape.sessions) throw new Error(`${sessions} of ${shape.sessions} sessions came over`)
-    const before = await writer.ask('waits', { from: calledAt - beforeMs / 2, to: calledAt })
-    const during = await writer.ask('waits', { from: pouringAt, to: readyAt })
-    const transferMs = readyAt - pouringAt
-    const values = sessions * shape.bytes
-    const mibPerSecond = (values / MIB / transferMs) * 1_000
-    return {
-      labels: { ...shape },
-      values: {
-        mibPerSecond,
-        perSecond: (sessions / transferMs) * 1_000,
-        bareMibPerSecond,
-        share: ratio(mibPerSecond, bareMibPerSecond),
-        floorMibPerSecond,
-        floorShare: ratio(mibPerSecond, floorMibPerSecond),
-        floorCpuUs,
-        newcomerCpuUs: (cpuMs * 1_000) / sessions,
-        holdersCpuUs: ((holderMs + writerMs) * 1_000) / sessions,
-        transferMs,
-        joinMs: readyAt - calledAt,
-        wireRatio: bytes / values,
-        beforeP99Ms: percentile(before.waits, 0.99),
-        duringP99Ms: percentile(during.waits, 0.99),
-        duringMaxMs: during.waits.at(-1) ?? null,
-      },
-      ...(during.short > 0 ? { note: `${during.short} live deltas not acknowledged` } : {}),
+    for (let draw = 1; draw <= DRAWS_MAX; draw++) {
+      await holder.ask('watched', undefined)
+      await delay(beforeMs / 2)
+      const donorBefore = await holder.ask('watched', undefined)
+      await writer.ask('watched', undefined)
+      const joined = await join(newcomer, `newcomer${draw}`, group)
+      const [donor, other] = await Promise.all([holder.ask('watched', undefined), writer.ask('watched', undefined)])
+      if (other.writtenBytes < donor.writtenBytes) {
+        await writer.ask('rest', undefined)
+        await delay(200)
+        const { calledAt, pouringAt, readyAt } = joined
+        const before = await writer.ask('waits', { from: calledAt - beforeMs / 2, to: calledAt })
+        const during = await writer.ask('waits', { from: pouringAt, to: readyAt })
+        const measured = { joined, donorBefore, donor, other, before, during }
+        return rowOf(shape, measured, { bareMibPerSecond, floorMibPerSecond, floorCpuUs })
+      }
+      // The newcomer drew the writer, whose own pauses would count as waits.
+      await newcomer.stop()
+      newcomer = new Worker<TransferOrders>('transfer-member.js')
+      workers.push(newcomer)
+      await newcomer.loaded
     }
+    throw new Error(`The writer was drawn ${DRAWS_MAX} times`)
   } finally {
     await Promise.all(workers.map(worker => worker.stop()))
+  }
+}
+
+interface Measured {
+  readonly joined: Joined
+  readonly donorBefore: LoopWatched
+  /** During the whole join. */
+  readonly donor: LoopWatched
+  readonly other: LoopWatched
+  readonly before: Waits
+  readonly during: Waits
+}
+
+interface Sockets {
+  readonly bareMibPerSecond: number
+  readonly floorMibPerSecond: number
+  readonly floorCpuUs: number
+}
+
+function rowOf(shape: SessionShape, measured: Measured, sockets: Sockets): Row {
+  const { joined, donorBefore, donor, other, before, during } = measured
+  const { calledAt, pouringAt, readyAt, sessions, bytes, watched } = joined
+  if (sessions < shape.sessions) throw new Error(`${sessions} of ${shape.sessions} sessions came over`)
+  const transferMs = readyAt - pouringAt
+  const joinMs = readyAt - calledAt
+  const values = sessions * shape.bytes
+  const mibPerSecond = (values / MIB / transferMs) * 1_000
+  return {
+    labels: { ...shape },
+    values: {
+      ...sockets,
+      mibPerSecond,
+      perSecond: (sessions / transferMs) * 1_000,
+      share: ratio(mibPerSecond, sockets.bareMibPerSecond),
+      floorShare: ratio(mibPerSecond, sockets.floorMibPerSecond),
+      newcomerCpuUs: (watched.cpuMs * 1_000) / sessions,
+      holdersCpuUs: ((donor.cpuMs + other.cpuMs) * 1_000) / sessions,
+      transferMs,
+      joinMs,
+      wireRatio: bytes / values,
+      beforeP99Ms: percentile(before.waits, 0.99),
+      duringP99Ms: percentile(during.waits, 0.99),
+      duringMaxMs: during.waits.at(-1) ?? null,
+      beforeAllP99Ms: percentile(before.waitsForAll, 0.99),
+      duringAllP99Ms: percentile(during.waitsForAll, 0.99),
+      donorBeforeP99Ms: donorBefore.loopP99Ms,
+      donorP99Ms: donor.loopP99Ms,
+      newcomerP99Ms: watched.loopP99Ms,
+      donorGcMs: donor.gcMs,
+      newcomerGcMs: watched.gcMs,
+      donorFullGcs: donor.fullGcs,
+      newcomerFullGcs: watched.fullGcs,
+      cpuShare: (watched.cpuMs / transferMs + (donor.cpuMs + other.cpuMs) / joinMs) / cpus().length,
+    },
+    ...(during.short > 0 ? { note: `${during.short} live deltas not acknowledged` } : {}),
   }
 }
 

@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
+import { APART_BYTES } from '../wire/hot-frames.js'
 import { BUCKETS } from './bucket-index.js'
 import { given, push, readKey, writeKey, writeUint } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
@@ -41,8 +42,11 @@ export function readKeyHash(reader: FieldReader): KeyHash {
   return { key: given(key), hash: { high, low } }
 }
 
-/** A piece of a state transfer: what is sent is mostly records, so they are copied once, into their place. */
-export function encodeChunk({ parts, ...chunk }: Omit<ChunkMessage, 'kind'>, kind: number): Uint8Array {
+/**
+ * A piece of a state transfer: what is sent is mostly records, so small ones are copied once, into their place, and
+ * large ones are sent from where they lie, which nobody writes to again.
+ */
+export function encodeChunk({ parts, ...chunk }: Omit<ChunkMessage, 'kind'>, kind: number): Uint8Array[] {
   const head = protobuf.Writer.create()
   writeUint(head, 1, kind)
   writeUint(head, 12, chunk.id)
@@ -54,17 +58,36 @@ export function encodeChunk({ parts, ...chunk }: Omit<ChunkMessage, 'kind'>, kin
   const [first, last] = [head.finish(), tail.finish()]
   let length = first.length + last.length
   for (const size of sizes) length += 2 + varintBytes(size) + size
+  for (const { records } of parts) for (const record of records) if (isApart(record)) length -= record.length
+  const pieces: Uint8Array[] = []
   const bytes = Buffer.allocUnsafeSlow(length)
   bytes.set(first)
+  let from = 0
   let at = first.length
   for (const [index, { records }] of parts.entries()) {
     at = writeVarint(bytes, writeVarint(bytes, at, (18 << 3) | 2), sizes[index]!)
     bytes.set(heads[index]!, at)
     at += heads[index]!.length
-    for (const record of records) at = writePacked(bytes, at, record)
+    for (const record of records) {
+      at = writePackedHead(bytes, at, record)
+      if (isApart(record)) {
+        pieces.push(bytes.subarray(from, at), record.bytes)
+        from = at
+      } else {
+        record.source.copy(bytes, at, record.start, record.end)
+        at += record.length
+      }
+      bytes[at] = 7 << 3
+      at = writeVarint(bytes, at + 1, record.ageMs)
+    }
   }
   bytes.set(last, at)
-  return bytes
+  pieces.push(from === 0 ? bytes : bytes.subarray(from))
+  return pieces
+}
+
+function isApart({ length }: PackedRecord): boolean {
+  return length >= APART_BYTES
 }
 
 /** All of a part but its records. */
@@ -83,9 +106,9 @@ function addRecordBytes(sum: number, { length, ageMs, hash }: PackedRecord): num
   return sum + prefix + varintBytes(length) + length + 1 + varintBytes(ageMs)
 }
 
-/** Hash, body and age of a record; the hash stands before the body, so that reading need not make it anew. */
-function writePacked(bytes: Buffer, start: number, record: PackedRecord): number {
-  const { hash, length, ageMs } = record
+/** What stands before a record: its hash, so that reading need not make it anew, and its length. Its age comes behind. */
+function writePackedHead(bytes: Buffer, start: number, record: PackedRecord): number {
+  const { hash, length } = record
   let at = start
   if (hash !== undefined) {
     bytes[at] = (8 << 3) | 1
@@ -94,11 +117,7 @@ function writePacked(bytes: Buffer, start: number, record: PackedRecord): number
     at += 9
   }
   bytes[at] = (6 << 3) | 2
-  at = writeVarint(bytes, at + 1, length)
-  record.source.copy(bytes, at, record.start, record.end)
-  at += length
-  bytes[at] = 7 << 3
-  return writeVarint(bytes, at + 1, ageMs)
+  return writeVarint(bytes, at + 1, length)
 }
 
 /** Reads a stretch of one bucket. */

@@ -35,6 +35,7 @@ import {
 import { readRecord, readTombstone, writeRecord, writeTombstone } from './codec-records.js'
 import type { Delta, RecordSnapshot } from './delta.js'
 import { encodeDelta, readDelta } from './delta-codec.js'
+import { joined } from './fragments.js'
 import type {
   BucketPart,
   EndedLife,
@@ -73,10 +74,17 @@ const KIND_NAMES: ReadonlyMap<number, MessageKind> = new Map(
   Object.entries(KIND_NUMBERS).map(([name, number]) => [number, name as MessageKind]),
 )
 
+/** Bytes of a message, in pieces that belong one behind the other: what is large is left where it lies. */
+export function encodePieces(message: ReplicationMessage): readonly Uint8Array[] {
+  return message.kind === 'reconcileChunk'
+    ? encodeChunk(message, KIND_NUMBERS.reconcileChunk)
+    : [encodeMessage(message)]
+}
+
 /** Bytes of a message; field numbers are those of `replication.proto`. */
 export function encodeMessage(message: ReplicationMessage): Uint8Array {
   if (message.kind === 'delta') return encodeDelta(message.delta)
-  if (message.kind === 'reconcileChunk') return encodeChunk(message, KIND_NUMBERS.reconcileChunk)
+  if (message.kind === 'reconcileChunk') return joined(encodePieces(message))
   const writer = protobuf.Writer.create()
   writeUint(writer, 1, KIND_NUMBERS[message.kind])
   switch (message.kind) {
@@ -120,6 +128,7 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       writeDigest(writer, message.digest)
       writeMembers(writer, message.members)
       writeEnded(writer, message.ended ?? [])
+      for (const id of message.open ?? []) writeId(writer, 26, id)
       writeUint(writer, 12, message.id)
       writer.uint32((13 << 3) | 2).bytes(packHashes(message.hashes))
       writer.uint32((14 << 3) | 2).bytes(packBits(message.buried))
@@ -130,6 +139,7 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
       if (message.after !== undefined) writeKey(writer, 16, message.after)
       for (const { key, hash } of message.have) writeKeyHash(writer, key, hash)
       writeUint(writer, 7, message.number)
+      writeUint(writer, 25, message.wholeBytes ?? 0)
       break
     case 'askDigest':
       writeUint(writer, 7, message.round ?? 0)
@@ -191,7 +201,9 @@ interface Fields {
   hint: boolean
   closedBeforeMs: number
   readonly ended: EndedLife[]
+  readonly open: MemberId[]
   origin: MemberId
+  wholeBytes: number
 }
 
 function readFields(reader: FieldReader): Fields {
@@ -219,7 +231,9 @@ function readFields(reader: FieldReader): Fields {
     hint: false,
     closedBeforeMs: 0,
     ended: [],
+    open: [],
     origin: '',
+    wholeBytes: 0,
   }
   const end = reader.length
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
@@ -296,6 +310,12 @@ function readFields(reader: FieldReader): Fields {
       case 24:
         fields.origin = readId(reader)
         break
+      case 26:
+        push(fields.open, readId(reader))
+        break
+      case 25:
+        fields.wholeBytes = reader.uint53()
+        break
       default:
         reader.skip()
     }
@@ -350,7 +370,8 @@ function assemble(fields: Fields): ReplicationMessage {
         hashes: unpackHashes(fields.hashes),
         buried: unpackBits(fields.buried),
       }
-      return fields.ended.length === 0 ? header : { ...header, ended: fields.ended }
+      const { ended, open } = fields
+      return { ...header, ...(ended.length > 0 && { ended }), ...(open.length > 0 && { open }) }
     }
     case 'reconcileRequest':
       return {
@@ -360,6 +381,7 @@ function assemble(fields: Fields): ReplicationMessage {
         after: fields.after,
         have: fields.have,
         number: fields.number,
+        ...(fields.wholeBytes !== 0 && { wholeBytes: fields.wholeBytes }),
       }
     case 'reconcileChunk':
       return { kind, id, parts: fields.parts, last: fields.last, number: fields.number }

@@ -14,7 +14,7 @@ type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
  */
 const CHUNKS_MAX = 4
 /** After so long there is not another one: packing what lies there as objects takes several times as long. */
-const ANSWER_MS = 1
+const ANSWER_MS = 0.5
 /** Longer than a joiner waits before it repeats a request. */
 const DONATION_IDLE_MS = 5_000
 /** A key, or a part, beside what a record takes. */
@@ -106,7 +106,7 @@ export class Donor {
       state.env.send(
         [from],
         { kind: 'reconcileChunk', id: message.id, parts, last, number: message.number },
-        { bulk: true },
+        { bulk: true, wholeBytes: message.wholeBytes },
       )
       parts = []
       bytes = 0

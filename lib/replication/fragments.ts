@@ -3,6 +3,8 @@ import type { MemberId } from '../membership/member.js'
 
 /** Bytes of a message that travel whole; more goes in parts. Fits into the smallest frame a receiver may allow. */
 export const PART_BYTES = 60_000
+/** The same to those who say that they take as much: twice a large session, and no more than live deltas can wait for. */
+export const WHOLE_BYTES_MAX = 524_288
 /** Largest message, in bytes: a record at its limits fits, also after several members wrote to it at once. */
 export const MESSAGE_BYTES_MAX: number = 16 * 1024 * 1024
 
@@ -15,6 +17,11 @@ const HELD_BYTES_MAX = 64 * 1024 * 1024
 const HELD_MAX = 64
 /** The parts of a message are sent in one go: what is older has lost its end. */
 const HELD_MS_MAX = 60_000
+
+/** Pieces put together: the only one as it is. */
+export function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces)
+}
 
 /**
  * A message in parts, to be sent in this order over one connection; undefined when it may travel whole.

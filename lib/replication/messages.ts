@@ -95,6 +95,8 @@ export type ReplicationMessage =
       readonly buried: readonly number[]
       /** Lives the sender knows to be over and has not closed. */
       readonly ended?: readonly EndedLife[]
+      /** Lives the sender knows of that have written nothing and are not closed. */
+      readonly open?: readonly MemberId[]
     }
   | {
       readonly kind: 'reconcileRequest'
@@ -106,6 +108,8 @@ export type ReplicationMessage =
       readonly have: readonly KeyHash[]
       /** Which request of the transfer it is, from 1; the answer bears it. */
       readonly number: number
+      /** Largest message the asking side takes in one frame; unset by members that do not tell. */
+      readonly wholeBytes?: number | undefined
     }
   | {
       readonly kind: 'reconcileChunk'
@@ -118,7 +122,10 @@ export type ReplicationMessage =
     }
 
 /** What a member knows beside its records. */
-export type Known = Pick<Extract<ReplicationMessage, { kind: 'reconcileHeader' }>, 'digest' | 'members' | 'ended'>
+export type Known = Pick<
+  Extract<ReplicationMessage, { kind: 'reconcileHeader' }>,
+  'digest' | 'members' | 'ended' | 'open'
+>
 
 /** Names of the messages members of a scope exchange. */
 export type MessageKind = ReplicationMessage['kind']

@@ -3,6 +3,7 @@ import { BUCKETS, bucketOf } from './bucket-index.js'
 import type { DeltaApplier } from './delta-applier.js'
 import type { BucketPart, KeyHash, ReplicationMessage } from './messages.js'
 import { sameHash } from './mix.js'
+import { isAhead } from './origin-retirement.js'
 import type { RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import { type Digest, SeenSet } from './seen-set.js'
@@ -11,7 +12,8 @@ import { creationDot } from './stamp.js'
 type Header = Extract<ReplicationMessage, { kind: 'reconcileHeader' }>
 type Chunk = Extract<ReplicationMessage, { kind: 'reconcileChunk' }>
 
-/** What one request covers at most. */
+/** What one request covers: twice as much as the last answer did, within these bounds. */
+const REQUEST_BUCKETS_MIN = 4
 const REQUEST_BUCKETS_MAX = 64
 const REQUEST_HASHES_MAX = 2_048
 /** How often an unanswered request is repeated, each time after twice as long, up to so many times the first wait. */
@@ -27,6 +29,8 @@ interface Lane {
   after: RecordKey | undefined
   /** The number of the last request. */
   request: number
+  /** Buckets that have been answered since. */
+  answered: number
   activeAtMs: number
   retries: number
   /** The answer to the last request is over and a piece of it is missing. */
@@ -105,6 +109,7 @@ export class Reconcile {
         todo: [],
         after: undefined,
         request: 0,
+        answered: REQUEST_BUCKETS_MAX,
         activeAtMs: state.now(),
         retries: 0,
         torn: false,
@@ -119,6 +124,10 @@ export class Reconcile {
     const run = this.#current(message.id, from)
     if (run === undefined || run.seen !== undefined) return
     const state = this.#state
+    if (isAhead(state, message.digest)) {
+      state.counters.rejectedAhead++
+      return this.abandon()
+    }
     run.seen = SeenSet.from(message.digest)
     run.claim = message.digest
     this.#inherit(message)
@@ -154,7 +163,9 @@ export class Reconcile {
       lane.after = part.upTo
       lane.retries = 0
       lane.activeAtMs = this.#state.now()
-      if (part.upTo === undefined) lane.todo.shift()
+      if (part.upTo !== undefined) continue
+      lane.todo.shift()
+      lane.answered++
     }
     if (lane === undefined || !message.last || message.number !== lane.request) return
     if (lane.todo.length > 0) this.#request(lane, run)
@@ -250,7 +261,8 @@ export class Reconcile {
   #request(lane: Lane, run: Running): void {
     const buckets: number[] = []
     const have: KeyHash[] = []
-    for (const bucket of lane.todo.slice(0, REQUEST_BUCKETS_MAX)) {
+    const most = Math.min(REQUEST_BUCKETS_MAX, Math.max(REQUEST_BUCKETS_MIN, 2 * lane.answered))
+    for (const bucket of lane.todo.slice(0, most)) {
       const isFirst = buckets.length === 0
       const keys = this.#state.keys(bucket).filter(key => !isFirst || isBehind(lane.after, key))
       if (!isFirst && have.length + keys.length > REQUEST_HASHES_MAX) break
@@ -261,10 +273,13 @@ export class Reconcile {
     }
     const number = ++run.requests
     lane.request = number
+    lane.answered = 0
     lane.activeAtMs = this.#state.now()
     lane.torn = false
-    const { after } = lane
-    this.#state.env.send([run.donor], { kind: 'reconcileRequest', id: run.id, buckets, after, have, number })
+    const { env } = this.#state
+    const { wholeBytes } = env
+    const request = { kind: 'reconcileRequest', id: run.id, buckets, after: lane.after, have, number } as const
+    env.send([run.donor], wholeBytes === undefined ? request : { ...request, wholeBytes })
   }
 
   #merge(part: BucketPart, run: Running): void {

@@ -24,6 +24,7 @@ export class RecordArena {
   #current = -1
   #liveBytes = 0
   #heldBytes = 0
+  #peakBytes = 0
 
   /** Memory taken from the system, in bytes. */
   get heldBytes(): number {
@@ -102,8 +103,7 @@ export class RecordArena {
     let slab = this.#slabs[this.#current]
     if (slab === undefined || slab.used + size > slab.bytes.length) {
       this.#leaveCurrent()
-      slab = { bytes: Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, size)), used: 0, live: 0 }
-      this.#heldBytes += slab.bytes.length
+      slab = { bytes: this.#memory(Math.max(SLAB_BYTES, size)), used: 0, live: 0 }
       const hole = this.#slabs.indexOf(undefined)
       this.#current = hole === -1 ? this.#slabs.length : hole
       this.#slabs[this.#current] = slab
@@ -115,6 +115,17 @@ export class RecordArena {
     slab.used += size
     slab.live += size
     this.#liveBytes += size
+  }
+
+  /**
+   * Of what is shared the collector keeps no account, and that is wanted here: every few megabytes of a growing arena
+   * would make it walk the whole heap. What takes the place of dropped slabs does count, or they would stay for long.
+   */
+  #memory(length: number): Buffer {
+    this.#heldBytes += length
+    if (this.#heldBytes <= this.#peakBytes) return Buffer.allocUnsafeSlow(length)
+    this.#peakBytes = this.#heldBytes
+    return Buffer.from(new SharedArrayBuffer(length))
   }
 
   #leaveCurrent(): void {

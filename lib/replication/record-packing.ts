@@ -28,6 +28,7 @@ export interface Packable {
  */
 export class RecordPacker {
   readonly #record: Packable
+  readonly #attributes: readonly (readonly [name: string, state: AttributeState])[]
   /** Members by position, as the record refers to them. */
   readonly #origins = new Map<MemberId, number>()
   /** The member looked up last: mostly it is the only one. */
@@ -40,12 +41,14 @@ export class RecordPacker {
 
   constructor(record: Packable) {
     this.#record = record
+    this.#attributes = [...record.attributes]
     this.length = this.#measure()
   }
 
   /** Writes the record at a place with room for `length` bytes. */
   write(bytes: Buffer, start: number): void {
-    const { key, attributes, context, access, limit } = this.#record
+    const { key, context, access, limit } = this.#record
+    const attributes = this.#attributes
     const seq = seqOf(key)
     let at = nest(bytes, start, 1, ID_FIELD_BYTES + uintBytes(seq))
     at = writeUint(bytes, writeId(bytes, at, 1, key), 2, seq)
@@ -75,7 +78,8 @@ export class RecordPacker {
   }
 
   #measure(): number {
-    const { key, attributes, context, access, limit } = this.#record
+    const { key, context, access, limit } = this.#record
+    const attributes = this.#attributes
     let bytes = nestedBytes(ID_FIELD_BYTES + uintBytes(seqOf(key)))
     for (const [, { stamp }] of attributes) this.#list(stamp.origin)
     for (const [origin] of context) this.#list(origin)

@@ -1,16 +1,17 @@
-import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from '../channel/topic.js'
+import type { DeliveryOutcome, SendReceipt, Topic, TopicListener } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { Clock, Random, Timer } from '../runtime/runtime.js'
 import { APART_BYTES, messageRoom } from '../wire/hot-frames.js'
-import { decodeMessage, encodeMessage } from './codec.js'
+import { decodeMessage, encodePieces } from './codec.js'
 import { ownRoom } from './delta-codec.js'
-import { Defragmenter, fragments, isPart } from './fragments.js'
+import { Defragmenter, fragments, isPart, joined, PART_BYTES, WHOLE_BYTES_MAX } from './fragments.js'
 import type { HandOverReport } from './hand-over.js'
 import type { ReplicationMessage } from './messages.js'
 import { Replica } from './replica.js'
 import type { RecordChange } from './replica-contract.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replica-options.js'
+import type { MessageSendOptions } from './replica-state.js'
 import type { ReplicaStats } from './replica-stats.js'
 import type { Freshness } from './stall-fence.js'
 
@@ -112,6 +113,7 @@ export class ReplicaScope implements Freshness {
         send: (to, message, sendOptions, settled) => this.#send(to, message, sendOptions, settled),
         // What is large is not copied on its way out.
         room: (length, ack) => (length < APART_BYTES ? messageRoom(topic.name, ACKS[ack], length) : ownRoom(length)),
+        wholeBytes: topic.payloadBytesMax,
         monotonic: () => env.clock.monotonic(),
         clusterTime: () => topic.clusterTime(),
         random: env.random,
@@ -180,6 +182,7 @@ export class ReplicaScope implements Freshness {
     this.#timer?.cancel()
     this.#topic.close()
     this.#freshen()
+    this.replica.close()
   }
 
   #freshen(): void {
@@ -257,15 +260,22 @@ export class ReplicaScope implements Freshness {
   #send(
     to: readonly MemberId[] | 'all',
     message: ReplicationMessage,
-    options: Omit<TopicSendOptions, 'to'> = {},
+    { wholeBytes = 0, ...options }: MessageSendOptions = {},
     settled?: (receipt: SendReceipt) => void,
   ): void {
     if (this.#closed) {
       settled?.({ outcome: 'short', wanted: 0, received: 0, applied: 0, faulty: [] })
       return
     }
-    const bytes = message.kind === 'delta' && message.encoded ? message.encoded : encodeMessage(message)
+    const pieces = message.kind === 'delta' && message.encoded ? [message.encoded] : encodePieces(message)
     const target = to === 'all' ? options : { ...options, to }
+    if (pieces.length > 1 || wholeBytes > 0) {
+      const wholeBytesMax = Math.min(wholeBytes, this.#topic.payloadBytesMax ?? 0, WHOLE_BYTES_MAX)
+      const bytes = pieces.reduce((sum, { length }) => sum + length, 0)
+      const [first, ...rest] = pieces as [Uint8Array, ...Uint8Array[]]
+      if (bytes <= Math.max(PART_BYTES, wholeBytesMax)) return this.#topic.send(first, { ...target, rest }, settled)
+    }
+    const bytes = joined(pieces)
     const parts = fragments(bytes, this.#numbered)
     if (parts === undefined) return this.#topic.send(bytes, target, settled)
     this.#numbered++

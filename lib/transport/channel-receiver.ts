@@ -226,6 +226,7 @@ class AcceptedConnection {
     this.#state = 'welcomed'
     this.#timer?.cancel()
     this.#purpose = hello.purpose
+    if (hello.purpose === 'bulk') this.#connection.carryBulk()
     this.member = hello.member
     this.#owner.introduced()
     this.#connection.write(encodeFrame(answer))

@@ -149,10 +149,11 @@ export class ChannelSender {
    */
   send(members: readonly Member[], message: OutgoingMessage, told: OutcomeListener): void {
     const ack = ACKS[message.ack]
-    const { topic, payload } = message
-    const body = payload.length >= APART_BYTES ? payload : undefined
-    const frame = body ? encodeHead(topic, ack, body.length) : encodeMessage({ kind: 'message', topic, ack, payload })
-    const bytes = frame.length + (body?.length ?? 0)
+    const { topic, payload, rest } = message
+    const body = rest !== undefined ? [payload, ...rest] : payload.length >= APART_BYTES ? [payload] : undefined
+    const bodyBytes = body?.reduce((sum, { length }) => sum + length, 0) ?? 0
+    const frame = body ? encodeHead(topic, ack, bodyBytes) : encodeMessage({ kind: 'message', topic, ack, payload })
+    const bytes = frame.length + bodyBytes
     const unacknowledged: LaneItem = { frame, body, bytes, topic, ack, settle: undefined }
     for (const member of members) {
       const queue = this.#members.get(member.id)

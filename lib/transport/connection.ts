@@ -7,6 +7,8 @@ import { FrameRuns } from './frame-runs.js'
 import { Prompt } from './prompt.js'
 
 const TURN_MS = 2
+/** The same where everything else goes first. */
+const BULK_TURN_MS = 0.5
 /**
  * Between two looks at the clock, which cost as much as a small frame each: so many bytes, and a frame counts for some
  * more than it has.
@@ -31,8 +33,8 @@ export interface ConnectionHandlers {
 
 /**
  * Frames over one stream. Frames written by one run of the program leave as one buffer at its end, those of later runs
- * within the same turn of the event loop together at the end of the turn; decoding stops after about 2 ms and goes on
- * in the next turn, so that no peer holds up the others.
+ * within the same turn of the event loop together at the end of the turn; decoding stops after about 2 ms, or a quarter
+ * of that where it is bulk, and goes on in the next turn, so that no peer holds up the others.
  */
 export class Connection {
   readonly #clock: Clock
@@ -41,6 +43,7 @@ export class Connection {
   #stream: Stream | undefined
   readonly #pending = new FrameRuns()
   readonly #flush: Prompt
+  #turnMs = TURN_MS
   #full = false
   #wasCongested = false
   #decoding = false
@@ -64,6 +67,11 @@ export class Connection {
       drain: () => this.#drain(),
       closed: end => this.#close(end),
     }
+  }
+
+  /** From now on it carries bulk, which leaves the turn to others much sooner. */
+  carryBulk(): void {
+    this.#turnMs = BULK_TURN_MS
   }
 
   attach(stream: Stream): void {
@@ -135,7 +143,7 @@ export class Connection {
   #decode(): void {
     this.#decoding = true
     const decoder = this.#decoder
-    const until = this.#clock.monotonic() + TURN_MS
+    const until = this.#clock.monotonic() + this.#turnMs
     try {
       for (let work = 0; !this.#closed; ) {
         if (!decoder.advance()) break

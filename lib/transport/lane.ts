@@ -6,9 +6,9 @@ import { type DialContext, OutgoingConnection, streamEndOf } from './outgoing-co
 /** Something on its way: the bytes, and what to do about an acknowledgement. */
 export interface LaneItem {
   readonly frame: Uint8Array
-  /** The rest of the frame, if it lies elsewhere. */
-  readonly body: Uint8Array | undefined
-  /** Of both. */
+  /** The rest of the frame, if it lies elsewhere, in pieces. */
+  readonly body: readonly Uint8Array[] | undefined
+  /** Of all of it. */
   readonly bytes: number
   readonly topic: string
   readonly ack: 0 | 1 | 2
@@ -32,6 +32,7 @@ const BACK_OFF_MIN_MS = 100
 const BACK_OFF_MAX_MS = 2_000
 const UNACKNOWLEDGED_LIMIT = 65_536
 const TOPIC_LIMIT = 1_024
+const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
 /** Written and not acknowledged; without the frame, whose memory is free once it is written. */
 interface Unacknowledged {
@@ -160,7 +161,7 @@ export class Lane {
 
   #write(item: LaneItem): void {
     this.#connection?.write(item.frame)
-    if (item.body !== undefined) this.#connection?.write(item.body)
+    if (item.body !== undefined) for (const piece of item.body) this.#connection?.write(piece)
     if (item.topic === '') return
     this.#sent += 1
     if (item.topic !== this.#lastTopic) {
@@ -197,7 +198,8 @@ export class Lane {
 
   #acknowledged({ received, applied, exceptions }: Extract<Frame, { kind: 'ack' }>): void {
     if (received > this.#sent || applied > received) throw new ProtocolError('Acknowledges what was not sent')
-    const excepted = new Map(exceptions.map(({ number, reason }) => [number, reason]))
+    const excepted =
+      exceptions.length === 0 ? NONE_EXCEPTED : new Map(exceptions.map(({ number, reason }) => [number, reason]))
     const list = this.#unacknowledged
     const done: [Unacknowledged, 'received' | 'applied' | 'rejected' | 'deferred', boolean][] = []
     for (let index = this.#settled; index < list.length; index += 1) {

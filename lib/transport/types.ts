@@ -33,6 +33,8 @@ export type MemberOutcome = 'received' | 'applied' | 'rejected' | 'deferred' | '
 export interface OutgoingMessage {
   readonly topic: string
   readonly payload: Uint8Array
+  /** More of it, behind the payload. */
+  readonly rest?: readonly Uint8Array[] | undefined
   readonly ack: AckMode
   readonly key?: string | undefined
   readonly bulk?: boolean | undefined

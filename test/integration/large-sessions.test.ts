@@ -30,3 +30,31 @@ for (const maxFrameBytes of [65_536, 1_048_576]) {
     }
   })
 }
+
+test('a newcomer gets large sessions in frames as large as it takes, whatever the others take', async t => {
+  const group = loopbackGroup(t)
+  const join = (name: string, maxFrameBytes: number): ReturnType<typeof group> =>
+    group(name, { receiver: { maxFrameBytes }, sessions: { ackTimeoutMs: 10_000 } })
+  const a = await join('a', 1_048_576)
+  const texts = Array.from({ length: 20 }, (_, n) => String.fromCharCode(97 + n).repeat(20_000 * (n + 1)))
+  const ids = texts.map(text => {
+    const session = a.sessions.create()
+    session.set('text', text)
+    void a.sessions.commit(session)
+    return session.id
+  })
+  for (const [name, maxFrameBytes] of [
+    ['b', 1_048_576],
+    ['c', 65_536],
+    ['d', 131_072],
+  ] as const) {
+    const member = await join(name, maxFrameBytes)
+    t.deepEqual(
+      ids.map(id => member.sessions.find(id)?.get<string>('text')),
+      texts,
+    )
+    t.like(member.stats().replication, { internalErrors: 0, incomplete: 0, unreadable: 0, divergences: 0 })
+    const { transport } = member.stats().channel as { transport: { receiver: { badFrames: number } } }
+    t.is(transport.receiver.badFrames, 0)
+  }
+})

@@ -80,7 +80,7 @@ test('any record: packed by hand as by protobuf, and its summary tells what the 
       t.deepEqual(summary.names, [...record.live().keys()])
       for (const [name, bytes] of record.live()) t.deepEqual(plain(packed.value(name)), plain(bytes))
       t.is(packed.value('nothing of that name'), undefined)
-      const stamps = [record.access, ...[...record.attributes.values()].map(it => it.stamp)]
+      const stamps = [record.access, ...record.attributes.cells.map(it => it.stamp)]
       const latest = stamps.reduce((a, b) => (compareAccess(a, b) < 0 ? b : a))
       t.deepEqual(summary.latest, { wallMs: latest.wallMs, counter: latest.counter })
     }),

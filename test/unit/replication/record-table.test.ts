@@ -129,6 +129,21 @@ test('a block larger than a slab has its own', t => {
   t.true(arena.heldBytes < 3_000_000)
 })
 
+test('the collector keeps no account of a growing arena, but of what replaces dropped slabs', t => {
+  const arena = new RecordArena()
+  const fill = (): number[] => Array.from({ length: 8 }, (_, n) => arena.put(Buffer.alloc(1_000_000, n)))
+  const shared = (slots: readonly number[]): number =>
+    slots.filter(slot => (arena.memory(slot).buffer as unknown) instanceof SharedArrayBuffer).length
+  const first = fill()
+  t.is(shared(first), 8)
+  for (const slot of first) arena.delete(slot)
+  const second = fill()
+  t.true(shared(second) <= 1)
+  const more = fill()
+  t.true(shared(more) >= 7)
+  for (const [n, slot] of [...second, ...more].entries()) t.true(arena.get(slot).equals(Buffer.alloc(1_000_000, n % 8)))
+})
+
 test('a sharded map behaves like a map', t => {
   const steps = fc.array(fc.tuple(fc.boolean(), fc.string({ maxLength: 3 }), fc.integer()), { maxLength: 100 })
   fc.assert(

@@ -1,0 +1,117 @@
+import test from 'ava'
+import type { Topic, TopicListener } from '../../../lib/channel/topic.js'
+import type { Member } from '../../../lib/membership/member.js'
+import { decodeMessage, encodeMessage, encodePieces } from '../../../lib/replication/codec.js'
+import { isPart, PART_BYTES, WHOLE_BYTES_MAX } from '../../../lib/replication/fragments.js'
+import { PackedRecord } from '../../../lib/replication/packed-record.js'
+import { ReplicaScope } from '../../../lib/replication/scope.js'
+
+const joiner: Member = { id: 'b'.repeat(32), name: 'b', host: '127.0.0.1', port: 2 }
+const FRAME_PAYLOAD_BYTES = 1_047_552
+
+interface Sent {
+  readonly payload: Uint8Array
+  readonly rest: readonly Uint8Array[]
+}
+
+/** What a member with one record of so many bytes answers to a request for all buckets. */
+function answers(valueBytes: number, wholeBytes: number | undefined, payloadBytesMax?: number): Sent[] {
+  const sent: Sent[] = []
+  let topic: TopicListener | undefined
+  let now = 0
+  let tick = (): void => {}
+  const scope = new ReplicaScope({
+    clock: {
+      wall: () => now,
+      monotonic: () => now,
+      soon: run => run(),
+      setTimer: (delayMs, run) => {
+        tick = () => {
+          now += delayMs
+          run()
+        }
+        return { cancel: () => {} }
+      },
+    },
+    random: { bytes: length => new Uint8Array(length), uint32: () => 0 },
+    openTopic: listener => {
+      topic = listener
+      return {
+        name: 'topic',
+        local: { id: 'a'.repeat(32), name: 'a', host: '127.0.0.1', port: 1 },
+        members: [],
+        clusterTime: () => 1_000_000 + now,
+        send: (payload, options) => {
+          if (options?.bulk === true) sent.push({ payload, rest: options.rest ?? [] })
+        },
+        close: () => {},
+        ...(payloadBytesMax !== undefined && { payloadBytesMax }),
+      } satisfies Topic
+    },
+  })
+  while (!scope.replica.ready) tick()
+  const { key } = scope.replica.create(new Map([['x', new Uint8Array(valueBytes).fill(7)]]))
+  topic?.receive(encodeMessage({ kind: 'reconcileStart', id: 1 }), joiner)
+  sent.length = 0
+  const bucket = Array.from({ length: 1_024 }, (_, index) => index)
+  const request = { kind: 'reconcileRequest', id: 1, after: undefined, have: [], number: 1, wholeBytes } as const
+  topic?.receive(encodeMessage({ ...request, buckets: bucket }), joiner)
+  scope.close()
+  if (sent.length === 1) {
+    const message = decodeMessage(Buffer.concat([sent[0]!.payload, ...sent[0]!.rest]))
+    if (message.kind !== 'reconcileChunk') throw new Error(message.kind)
+    const [record] = message.parts.flatMap(({ records }) => records)
+    if (record?.key !== key || record.value('x')?.length !== valueBytes) throw new Error('Another record')
+  }
+  return sent
+}
+
+test('a large record goes in one frame to who says that it takes that, and is not copied for it', t => {
+  const [only, ...others] = answers(100_000, FRAME_PAYLOAD_BYTES, FRAME_PAYLOAD_BYTES)
+  t.is(others.length, 0)
+  t.false(isPart(only!.payload))
+  t.is(only!.rest.length, 2)
+  t.true(only!.payload.length + only!.rest[1]!.length < 20_000)
+})
+
+test('to all others, and beyond what both sides take, it goes in parts', t => {
+  const cases = [
+    [100_000, undefined, FRAME_PAYLOAD_BYTES],
+    [100_000, FRAME_PAYLOAD_BYTES, undefined],
+    [100_000, 90_000, FRAME_PAYLOAD_BYTES],
+    [100_000, FRAME_PAYLOAD_BYTES, 90_000],
+    [WHOLE_BYTES_MAX, FRAME_PAYLOAD_BYTES, FRAME_PAYLOAD_BYTES],
+  ] as const
+  for (const [valueBytes, wholeBytes, payloadBytesMax] of cases) {
+    const sent = answers(valueBytes, wholeBytes, payloadBytesMax)
+    t.true(sent.length > 1)
+    for (const { payload, rest } of sent) {
+      t.true(isPart(payload) && payload.length <= PART_BYTES + 9)
+      t.is(rest.length, 0)
+    }
+  }
+})
+
+test('pieces of a message are its bytes; what is small is one of them', t => {
+  const [sent] = answers(20_000, FRAME_PAYLOAD_BYTES, FRAME_PAYLOAD_BYTES)
+  const message = decodeMessage(Buffer.concat([sent!.payload, ...sent!.rest]))
+  if (message.kind !== 'reconcileChunk') return t.fail()
+  t.deepEqual(Buffer.concat(encodePieces(message)), Buffer.from(encodeMessage(message)))
+  const records = message.parts.flatMap(part => part.records)
+  const [large] = records as [PackedRecord]
+  const small = new PackedRecord(large.source, large.ageMs, large.hash, large.start, large.start + 4_000)
+  const part = message.parts.find(part => part.records.length > 0)!
+  const mixed = { ...message, parts: [{ ...part, records: [small, large, small, large, small] }] }
+  const pieces = encodePieces(mixed)
+  t.is(pieces.length, 5)
+  t.deepEqual(Buffer.concat(pieces), Buffer.from(encodeMessage(mixed)))
+  t.is(encodePieces({ ...mixed, parts: [{ ...part, records: [small, small] }] }).length, 1)
+})
+
+test('a request that does not tell what it takes is as it ever was', t => {
+  const request = { kind: 'reconcileRequest', id: 1, buckets: [3], after: undefined, have: [], number: 2 } as const
+  t.deepEqual(decodeMessage(encodeMessage(request)), request)
+  const telling = { ...request, wholeBytes: FRAME_PAYLOAD_BYTES }
+  t.deepEqual(decodeMessage(encodeMessage(telling)), telling)
+  t.deepEqual(encodeMessage(telling).subarray(0, encodeMessage(request).length), encodeMessage(request))
+})
