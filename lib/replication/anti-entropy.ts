@@ -40,8 +40,12 @@ export class AntiEntropy {
     return this.#fetches.size
   }
 
+  /**
+   * Amid its first state transfer a member has tens of thousands of ranges, which nobody pulls by and which would take
+   * longer to list with every heartbeat than all else it does: it tells of less than it has seen.
+   */
   digest(): Digest {
-    return this.#state.seen.digest(this.#state.options.rules.digestRanges)
+    return this.#state.seen.digest(this.#state.ready && this.#state.options.rules.digestRanges)
   }
 
   hash(): string {
@@ -63,7 +67,7 @@ export class AntiEntropy {
   /** What goes with a copy of the records. */
   known(): Known {
     const { digest, members } = this.digestMessage()
-    return { digest, members, ended: this.#retirement.ended() }
+    return { digest, members, ended: this.#retirement.ended(), open: this.#state.seen.unwritten() }
   }
 
   /** 21 bytes: whether ready, hash of the digest, of the records, of the members known. */
@@ -94,7 +98,7 @@ export class AntiEntropy {
       if (peer.ready) this.ask(peer)
       return
     }
-    rememberDigest(peer, this.digest())
+    if (peer.ready) rememberDigest(peer, this.digest())
     const content = this.#state.contentHash
     const same = view.getUint32(9) === content.high && view.getUint32(13) === content.low
     if (same) this.#suspected.delete(peer.id)
@@ -119,7 +123,8 @@ export class AntiEntropy {
   /** A peer's full digest: pull what it has and we lack. */
   received(message: Extract<ReplicationMessage, { kind: 'digest' }>, peer: Peer): void {
     const state = this.#state
-    rememberDigest(peer, message.digest)
+    // One that is not ready may have seen more than it tells, and what it lacks is no agreement.
+    if (message.ready) rememberDigest(peer, message.digest)
     peer.ready = message.ready
     peer.heard = true
     peer.origin = message.origin

@@ -12,6 +12,8 @@ export interface CatchUpParts {
   seen(dot: Dot): boolean
   /** The other members. */
   present(): readonly MemberId[]
+  /** The one of them that writes under an origin, if it is known. */
+  writer(origin: MemberId): MemberId | undefined
   /** Asks members for one delta. */
   pull(from: readonly MemberId[], dot: Dot): void
 }
@@ -61,7 +63,8 @@ export class CatchUp {
       return
     }
     this.#waiting.set(name, { dot, done: [one] })
-    this.#parts.pull(present.includes(dot.origin) ? [dot.origin] : present, dot)
+    const writer = this.#parts.writer(dot.origin)
+    this.#parts.pull(writer === undefined ? present : [writer], dot)
   }
 
   /** Something was merged: this delta, or nobody knows which. */
@@ -112,6 +115,7 @@ export function catchUpOf({ env, seen }: ReplicaState, peers: Peers): CatchUp {
     monotonic: () => env.monotonic(),
     seen: ({ origin, seq }) => seen.has(origin, seq),
     present: () => peers.present().map(peer => peer.id),
+    writer: origin => peers.writer(origin)?.id,
     pull: (from, { origin, seq }) => {
       env.send(from, { kind: 'pull', missing: [{ origin, ranges: [[seq, seq]] }], hint: true })
     },

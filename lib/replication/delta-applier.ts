@@ -24,8 +24,8 @@ export class DeltaApplier {
     this.#object = object
   }
 
-  /** `message`: the delta as bytes, if they are at hand; they are not kept. */
-  apply(delta: Delta, cause: 'local' | 'remote', message?: Uint8Array): Applied {
+  /** `message`: the delta as bytes, if they are at hand; they are not kept. `nowMs`: as `ReplicaState.now` tells it. */
+  apply(delta: Delta, cause: 'local' | 'remote', message?: Uint8Array, nowMs: number = this.#state.now()): Applied {
     const state = this.#state
     const { origin, seq } = delta.stamp
     if (state.seen.has(origin, seq)) {
@@ -33,13 +33,14 @@ export class DeltaApplier {
       // Of a closed origin it counts as removed, which is not to be taken for applied.
       return state.seen.isClosed(origin) ? 'refused' : 'done'
     }
-    if (cause === 'remote' && state.clock.isAhead(delta.stamp, state.env.clusterTime())) {
+    if (cause === 'remote' && state.isAhead(delta.stamp)) {
       state.counters.rejectedAhead++
       return 'refused'
     }
     if (cause === 'remote' && !state.hasRoom(origin, seq)) return 'refused'
     state.clock.observe(delta.stamp)
-    return delta.kind === 'invalidate' ? this.#invalidate(delta, cause, message) : this.#merge(delta, cause, message)
+    if (delta.kind === 'invalidate') return this.#invalidate(delta, cause, message)
+    return this.#merge(delta, cause, message, nowMs)
   }
 
   #invalidate(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined): Applied {
@@ -53,20 +54,19 @@ export class DeltaApplier {
     return 'done'
   }
 
-  #merge(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined): Applied {
+  #merge(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined, now: number): Applied {
     const state = this.#state
     const { key, stamp, kind } = delta
     const known = state.records.get(key)
     if (known === undefined && (state.tombstones.has(key) || this.#isRemoved(delta)))
       return this.#finish(delta, message)
-    if (known !== undefined && (known.context.get(stamp.origin) ?? 0) >= stamp.seq) return this.#finish(delta, message)
+    if (known?.hasApplied(stamp.origin, stamp.seq) === true) return this.#finish(delta, message)
     if (!this.#mayMerge(delta, known)) return 'fetch'
-    const now = state.now()
     const record = known ?? state.insert(key, now)
     const created = known === undefined
     const wasShown = state.changing(record, created)
     const names = record.applyDelta(delta)
-    if (kind !== 'expire') record.use({ wallMs: stamp.wallMs, counter: stamp.counter, origin: stamp.origin }, 0, now)
+    if (kind !== 'expire') record.use(stamp, 0, now)
     this.#finish(delta, message)
     state.counters.applied++
     const shown = state.changed(record, cause, created, wasShown, names)
@@ -97,9 +97,8 @@ export class DeltaApplier {
   mergeRecord(snapshot: RecordSnapshot, comparing: boolean): boolean {
     const state = this.#state
     const { key, limit } = snapshot
-    const clusterTime = state.env.clusterTime()
     const stamps = [snapshot.access, ...snapshot.attributes.map(([, attribute]) => attribute.stamp)]
-    if (stamps.some(stamp => state.clock.isAhead(stamp, clusterTime))) {
+    if (stamps.some(stamp => state.isAhead(stamp))) {
       state.counters.rejectedAhead++
       return false
     }
@@ -126,7 +125,7 @@ export class DeltaApplier {
     const { summary } = record
     if (summary === undefined || state.records.has(summary.key)) return this.mergeRecord(record.snapshot(), true)
     const { key, origin, seq, latest } = summary
-    if (state.clock.isAhead(latest, state.env.clusterTime())) {
+    if (state.isAhead(latest)) {
       state.counters.rejectedAhead++
       return false
     }
@@ -184,6 +183,6 @@ export class DeltaApplier {
  * difference, a delta must say so, or others who have seen the same would not show it.
  */
 function isWrittenLater({ attributes, limit }: ReplicaRecord): boolean {
-  for (const { stamp } of attributes.values()) if (compareAccess(stamp, limit) > 0) return true
+  for (const { stamp } of attributes.cells) if (compareAccess(stamp, limit) > 0) return true
   return false
 }

@@ -116,10 +116,31 @@ export class Expiry {
     if (!this.#state.ready || this.fenced) return
     const later: TouchEntry[] = []
     for (const { key, access } of entries) {
-      const record = this.#state.records.peek(key)
+      const known = this.#state.records.peek(key)
+      const record = known !== undefined && this.#isMisjudged(known, access) ? this.#restamped(key, access) : known
       if (record !== undefined && compareAccess(record.access, access) > 0) later.push(this.#touches.entry(record))
     }
     this.#state.env.send([from], { kind: 'checked', round, later })
+  }
+
+  /**
+   * Whether a record was used here too lately to expire, though no later by its stamp than the use that is judged: the
+   * clock of whoever made that one is ahead, or it was used there while both were apart.
+   */
+  #isMisjudged(record: ReplicaRecord, judged: AccessStamp): boolean {
+    const limit = maxInactiveMs(record)
+    const isRecent = limit !== undefined && this.#state.now() - record.usedAtMs < limit
+    return isRecent && compareAccess(record.access, judged) <= 0
+  }
+
+  /** The same use under a stamp above another. */
+  #restamped(key: RecordKey, above: AccessStamp): ReplicaRecord | undefined {
+    const { clock, env } = this.#state
+    const record = this.#state.visible(key)
+    if (record === undefined || clock.isAhead(above, env.clusterTime())) return record
+    clock.observe(above)
+    record.access = { ...clock.tick(env.clusterTime()), origin: env.id }
+    return record
   }
 
   checked(id: number, later: readonly TouchEntry[], from: MemberId): void {
@@ -150,11 +171,12 @@ export class Expiry {
   }
 
   #mayExpire(record: ReplicaRecord, ready: readonly Peer[], now: number, dueMs: number): boolean {
-    const self = this.#state.env
-    if (record.access.origin === self.id) return true
+    const { env: self, origin } = this.#state
+    const user = record.access.origin
+    if (user === self.id || user === origin) return true
     const rank = ready.filter(peer => peer.name < (self.name ?? self.id)).length
     // The last user's member may know better, or think it was another that is gone: it goes first, not alone.
-    const turn = ready.some(peer => peer.id === record.access.origin) ? rank + 1 : rank
+    const turn = this.#peers.writer(user)?.ready === true ? rank + 1 : rank
     return now >= dueMs + Math.min(turn, TURNS_MAX) * this.#state.options.expiryTurnMs
   }
 

@@ -76,6 +76,13 @@ export class HandOver {
     if (this.#waiting.size > 0 && now - this.#askedAtMs >= ASK_AGAIN_MS) this.#ask()
   }
 
+  /** Nothing is heard any more: ends all waiting. */
+  close(): void {
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const each of waiting) each.done(this.#report(each))
+  }
+
   /** They pull what they lack when they see our digest, and show what they have when they are asked. */
   #ask(): void {
     this.#askedAtMs = this.#state.now()

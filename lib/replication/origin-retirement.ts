@@ -8,8 +8,6 @@ import { type Digest, sameEntry } from './seen-set.js'
 /** How often origins are looked at in the time after which they are closed, and how rarely at most. */
 const LOOKS = 16
 const LOOK_MAX_MS = 60_000
-/** A mark further ahead of the group's clock than this is nobody's to set. */
-const AHEAD_MAX_MS = 10_000
 
 /**
  * Keeps the seen-set from remembering every life of every member for ever. A life that has left or was replaced is
@@ -43,8 +41,9 @@ export class OriginRetirement {
   }
 
   /** Takes over which lives are over, and goes on under a new origin where the own one is closed. */
-  inherit({ digest, ended = [] }: Pick<Known, 'digest' | 'ended'>): void {
-    if (!this.#isAhead(digest)) this.#renew(digest)
+  inherit({ digest, ended = [], open = [] }: Pick<Known, 'digest' | 'ended' | 'open'>): void {
+    if (!isAhead(this.#state, digest)) this.#renew(digest)
+    for (const origin of open) this.#state.seen.open(origin)
     const now = this.#state.now()
     for (const { origin, ageMs } of ended) {
       const isUs = origin === this.#state.env.id || origin === this.#state.origin
@@ -67,9 +66,10 @@ export class OriginRetirement {
    */
   met(digest: Digest): boolean {
     const { seen, options, ready } = this.#state
-    if (!options.rules.closeAsOthers || digest.closedBeforeMs === undefined || this.#isAhead(digest)) return true
+    if (!options.rules.closeAsOthers || digest.closedBeforeMs === undefined || isAhead(this.#state, digest)) return true
     // The claim of the state transfer does it for a newcomer.
     if (!ready) return true
+    if (digest.closedBeforeMs > seen.closedBeforeMs) return false
     if (seen.closedBy(digest).some(origin => !sameEntry(seen.entry(origin), undefined))) return false
     seen.closeAs(digest)
     return true
@@ -79,7 +79,7 @@ export class OriginRetirement {
   #renew(digest: Digest): void {
     const state = this.#state
     const { closedBeforeMs = 0 } = digest
-    if (state.origin >= firstIdAt(closedBeforeMs)) return
+    if (!state.options.rules.renewOrigin || state.origin >= firstIdAt(closedBeforeMs)) return
     if (digest.some(({ origin }) => origin === state.origin)) return
     const words = Uint32Array.from({ length: 3 }, () => state.env.random.uint32())
     const startMs = Math.max(state.env.clusterTime(), closedBeforeMs, state.seen.closedBeforeMs)
@@ -89,20 +89,19 @@ export class OriginRetirement {
     this.#renewed()
   }
 
-  #isAhead({ closedBeforeMs = 0 }: Digest): boolean {
-    return closedBeforeMs > this.#state.env.clusterTime() + AHEAD_MAX_MS
-  }
-
   #end(origin: MemberId, sinceMs: number): void {
     this.#ended.set(origin, Math.min(this.#ended.get(origin) ?? sinceMs, sinceMs))
   }
 
+  /** Who is over since when; all others are given an entry, or the mark would pass whoever has written nothing yet. */
   #notice(now: number): void {
     const { seen, ready } = this.#state
+    seen.open(this.#state.origin)
     for (const { id, gone, present, origin } of this.#peers.all()) {
       for (const each of origin === undefined ? [id] : [id, origin]) {
         if (present) this.#ended.delete(each)
         else if (gone) this.#end(each, now)
+        if (!gone) seen.open(each)
       }
     }
     if (!ready) return
@@ -120,13 +119,6 @@ export class OriginRetirement {
     const early = tooMany > 0 ? this.#early(new Set(due), tooMany) : []
     const closing = [...due, ...early].filter(origin => this.#isSameEverywhere(origin))
     if (closing.length === 0 || !this.#mayClose()) return
-    // The mark passes whoever has written nothing yet.
-    for (const { id, gone, origin } of this.#peers.all()) {
-      if (gone) continue
-      seen.open(id)
-      if (origin !== undefined) seen.open(origin)
-    }
-    seen.open(this.#state.origin)
     seen.close(closing)
     counters.originsClosed += closing.length
     counters.originsOverflowed += closing.filter(origin => early.includes(origin)).length
@@ -147,9 +139,7 @@ export class OriginRetirement {
       if (!gone && origin !== undefined) inUse.add(origin)
     }
     const rank = (origin: MemberId): number => (this.#ended.has(origin) ? 0 : 1)
-    return this.#state.seen
-      .digest()
-      .map(({ origin }) => origin)
+    return [...this.#state.seen.origins()]
       .filter(origin => !due.has(origin) && !inUse.has(origin) && this.#isOver(origin, 0))
       .sort((a, b) => rank(a) - rank(b) || startedAtMs(a) - startedAtMs(b))
       .slice(0, count)
@@ -170,4 +160,9 @@ export class OriginRetirement {
     env.send(to, { kind: 'askDigest' })
     return false
   }
+}
+
+/** Whether a mark is further ahead of the group's clock than any stamp may be: nobody's to set. */
+export function isAhead({ env, clock }: ReplicaState, { closedBeforeMs = 0 }: Digest): boolean {
+  return clock.isAhead({ wallMs: closedBeforeMs, counter: 0 }, env.clusterTime())
 }

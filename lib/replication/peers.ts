@@ -53,6 +53,14 @@ export class Peers {
     return this.#peers.get(id)
   }
 
+  /** Who is present and writes under an origin, or did before that was closed. */
+  writer(origin: MemberId): Peer | undefined {
+    const peer = this.#peers.get(origin)
+    if (peer?.present === true) return peer
+    for (const each of this.#peers.values()) if (each.present && each.origin === origin) return each
+    return undefined
+  }
+
   all(): IterableIterator<Peer> {
     return this.#peers.values()
   }

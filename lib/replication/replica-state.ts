@@ -4,7 +4,7 @@ import type { FrameRoom } from '../wire/frame-space.js'
 import { BucketIndex, bucketOf } from './bucket-index.js'
 import { BucketedMap } from './bucketed-map.js'
 import { DeltaRing } from './delta-ring.js'
-import { HybridClock } from './hybrid-clock.js'
+import { HybridClock, type HybridTime } from './hybrid-clock.js'
 import type { ReplicationMessage } from './messages.js'
 import { type Hash64, xor } from './mix.js'
 import type { PackedRecord } from './packed-record.js'
@@ -23,6 +23,8 @@ export interface MessageSendOptions {
   readonly timeoutMs?: number | undefined
   readonly key?: string | undefined
   readonly bulk?: boolean | undefined
+  /** So many bytes go in one frame: the receivers have said that they take them. */
+  readonly wholeBytes?: number | undefined
 }
 
 /** What a replica is given: its outside world. */
@@ -38,7 +40,9 @@ export interface ReplicaEnvironment {
     settled?: (receipt: SendReceipt) => void,
   ): void
   /** Memory to write a delta of so many bytes into, for the way it will be sent. Default: its own. */
-  room?(bytes: number, ack: AckMode): FrameRoom
+  readonly room?: (bytes: number, ack: AckMode) => FrameRoom
+  /** Largest message this member takes in one frame. Unset: nobody is told. */
+  readonly wholeBytes?: number | undefined
   /** Milliseconds that never step back. */
   monotonic(): number
   /** Milliseconds since the epoch on the clock the group agrees on. */
@@ -179,6 +183,8 @@ export class ReplicaState {
   stalledMs = 0
   /** Told of every record that is new here, before it is filled. */
   inserted: (key: RecordKey) => void = () => {}
+  /** The group's time when it was last looked at. */
+  #clusterMs = 0
   /** How many of the records each origin has created. */
   readonly #created = new Map<MemberId, number>()
   readonly #emit: (change: RecordChange) => void
@@ -195,6 +201,19 @@ export class ReplicaState {
   /** Local monotonic milliseconds, without stalls. */
   now(): number {
     return this.env.monotonic() - this.stalledMs
+  }
+
+  /** Whether a stamp is too far ahead of the group's clock; see HybridClock. */
+  isAhead(stamp: HybridTime): boolean {
+    // The time goes on: what was not ahead a moment ago is not ahead now.
+    if (stamp.wallMs <= this.#clusterMs) return false
+    this.#clusterMs = this.env.clusterTime()
+    return this.clock.isAhead(stamp, this.#clusterMs)
+  }
+
+  /** To be called every tick: the group's clock may have been set meanwhile. */
+  forgetTime(): void {
+    this.#clusterMs = 0
   }
 
   /** Whether a key's record is gone for good as far as `seen` tells: its creation is known and it is not there. */
@@ -273,7 +292,7 @@ export class ReplicaState {
     if (isShown) {
       if (this.expired.delete(key)) this.counters.revived++
       this.buckets.add(bucket, key, record.hash)
-      this.emit({ kind: 'created', key, cause, names: [...record.live().keys()] })
+      this.emit({ kind: 'created', key, cause, names: record.attributes.liveNames() })
       return created ? 'new' : 'again'
     }
     this.expired.set(key, true)
@@ -295,8 +314,7 @@ export class ReplicaState {
     this.#count(creationDot(key).origin, -1)
     if (this.expired.delete(key)) return
     this.buckets.remove(record.bucket, key, record.hash)
-    const before = record.live()
-    for (const [name, value] of last ?? []) if (value !== undefined) before.set(name, value)
+    const before = shownLast(record, last)
     this.emit({ kind: 'removed', key, cause, names: [], reason, before })
   }
 
@@ -352,4 +370,12 @@ export class ReplicaState {
   get contentHash(): Hash64 {
     return this.buckets.total
   }
+}
+
+/** What a record shows as it goes. */
+function shownLast(record: ReplicaRecord, last: AttributeWrites | undefined): ReadonlyMap<string, Uint8Array> {
+  if (last === undefined || last.size === 0) return record.live()
+  const before = new Map(record.live())
+  for (const [name, value] of last) if (value !== undefined) before.set(name, value)
+  return before
 }

@@ -4,9 +4,9 @@ import type { DisappearedReason } from '../membership/member-table-types.js'
 import { AntiEntropy } from './anti-entropy.js'
 import { canonicalRecord } from './canonical.js'
 import { type CatchUp, catchUpOf } from './catch-up.js'
-import { type Delta, type DeltaKind, NO_WRITES } from './delta.js'
+import { type Delta, type DeltaKind, NO_CONTEXT, NO_WRITES } from './delta.js'
 import { DeltaApplier } from './delta-applier.js'
-import { encodeDelta, ownRoom } from './delta-codec.js'
+import { encodeDelta } from './delta-codec.js'
 import { Donor } from './donor.js'
 import { Expiry } from './expiry.js'
 import { HandOver } from './hand-over.js'
@@ -16,7 +16,6 @@ import type { Hash64 } from './mix.js'
 import { OriginRetirement } from './origin-retirement.js'
 import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
-import { depsOf } from './record.js'
 import { checkLimits } from './record-limits.js'
 import {
   type AttributeWrites,
@@ -174,22 +173,22 @@ export class Replica implements RecordStore {
     this.#touches.touch(key)
   }
 
-  /**
-   * Calls `done` once, `true` as soon as a delta is part of this copy, `false` when it is not after `timeoutMs`
-   * (milliseconds, to the precision of a tick). What is not here is asked for.
-   */
   catchUp(dot: Dot, timeoutMs: number, done: (here: boolean) => void): void {
     this.#catchUp.wait(dot, timeoutMs, done)
   }
 
-  /** Whether a delta is part of this copy. */
+  /** `tick` is not called any more, nor `receive`. */
+  close(): void {
+    this.#catchUp.close()
+    this.handOver.close()
+  }
+
   seen(origin: MemberId, seq: number): boolean {
     return this.#state.seen.has(origin, seq)
   }
 
-  /** Whether a life is another member now. */
   present(origin: MemberId): boolean {
-    return this.#peers.get(origin)?.present === true
+    return this.#peers.writer(origin) !== undefined
   }
 
   /**
@@ -307,6 +306,7 @@ export class Replica implements RecordStore {
   /** To be called every `tickMs`. */
   tick(): void {
     this.#noticeStall()
+    this.#state.forgetTime()
     this.#fence.tick()
     this.#catchUp.tick()
     this.handOver.tick()
@@ -343,7 +343,9 @@ export class Replica implements RecordStore {
 
   /** For checkers: what a record has applied, and its last use. */
   inspect(key: RecordKey): { context: ReadonlyMap<MemberId, number>; access: AccessStamp } | undefined {
-    return this.has(key) ? this.#state.records.peek(key) : undefined
+    if (!this.has(key)) return undefined
+    const { context, access } = this.#state.records.peek(key)!
+    return { context: new Map(context), access }
   }
 
   stats(): ReplicaStats {
@@ -375,18 +377,15 @@ export class Replica implements RecordStore {
     limit?: AccessStamp,
   ): IssuedDelta {
     const { env, clock, records, origin } = this.#state
-    const seq = ++this.#state.issued
-    // Objects literal by literal: copies by `...` took a tenth of a write's time.
-    const { wallMs, counter } = clock.tick(env.clusterTime())
-    const stamp: Stamp = { wallMs, counter, origin, seq }
-    const deps = depsOf(records.get(key))
+    const stamp = clock.stamp(env.clusterTime(), origin, ++this.#state.issued)
+    const deps = records.get(key)?.context ?? NO_CONTEXT
     const delta: Delta =
       limit === undefined ? { kind, key, stamp, deps, writes } : { kind, key, stamp, deps, writes, limit }
     const { ack, copies, timeoutMs, settled } = options
-    const encoded = encodeDelta(delta, length => env.room?.(length, ack ?? 'none') ?? ownRoom(length))
+    const encoded = encodeDelta(delta, env.room, ack)
     this.#applier.apply(delta, 'local', encoded)
     env.send('all', { kind: 'delta', delta, encoded }, { ack, copies, timeoutMs, key }, settled)
-    return { key, dot: { origin, seq }, stamp, bytes: encoded.length }
+    return { key, dot: stamp, stamp, bytes: encoded.length }
   }
 
   #issueExpiry(key: RecordKey, limit: AccessStamp): void {
@@ -405,7 +404,8 @@ export class Replica implements RecordStore {
   }
 
   #receiveDelta(delta: Delta, from: MemberId, encoded: Uint8Array | undefined): DeliveryOutcome {
-    const applied = this.#applier.apply(delta, 'remote', encoded)
+    const now = this.#fence.lookedAtMs - this.#state.stalledMs
+    const applied = this.#applier.apply(delta, 'remote', encoded, now)
     if (applied === 'refused') return 'rejected'
     if (applied === 'fetch') {
       this.#state.counters.deferred++

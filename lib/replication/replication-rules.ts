@@ -31,6 +31,8 @@ export interface ReplicationRules {
   readonly closeUnheldOnly: boolean
   /** What another member has closed is closed here, too. */
   readonly closeAsOthers: boolean
+  /** Whose own origin is closed writes under a new one. */
+  readonly renewOrigin: boolean
 }
 
 /** Every rule kept, as it must be outside of tests. */
@@ -49,4 +51,5 @@ export const ALL_RULES: ReplicationRules = {
   ackAfterMerge: true,
   closeUnheldOnly: true,
   closeAsOthers: true,
+  renewOrigin: true,
 }

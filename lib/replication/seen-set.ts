@@ -91,6 +91,18 @@ export class SeenSet {
     return true
   }
 
+  /** All origins that have an entry. */
+  origins(): IterableIterator<MemberId> {
+    return this.#origins.keys()
+  }
+
+  /** Origins with an entry of which nothing is seen: what a digest tells only of those below the mark. */
+  unwritten(): MemberId[] {
+    return [...this.#origins]
+      .filter(([, { base, ranges }]) => base === 0 && ranges.size === 0)
+      .map(([origin]) => origin)
+  }
+
   /** Closes origins, and all without an entry that started no later than the last of them. */
   close(origins: readonly MemberId[]): void {
     if (origins.length === 0) return

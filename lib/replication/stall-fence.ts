@@ -58,6 +58,8 @@ export class StallFence {
   timeouts = 0
   /** How long fences were up, all together. */
   fencedMs = 0
+  /** The last look at the clock. */
+  lookedAtMs: number
   readonly #parts: StallFenceParts
   readonly #answers = new Map<MemberId, Answer>()
   #lastTickMs: number
@@ -71,6 +73,7 @@ export class StallFence {
   constructor(parts: StallFenceParts) {
     this.#parts = parts
     this.#lastTickMs = parts.monotonic()
+    this.lookedAtMs = this.#lastTickMs
   }
 
   get up(): boolean {
@@ -88,6 +91,7 @@ export class StallFence {
    */
   stall(): number {
     const now = this.#parts.monotonic()
+    this.lookedAtMs = now
     const lateMs = now - this.#lastTickMs - this.#parts.tickMs
     if (lateMs <= this.#parts.limitMs) return 0
     this.#lastTickMs = now

@@ -22,6 +22,7 @@ const HARM: { readonly [rule in RuleName]: readonly string[] } = {
   ackAfterMerge: ['7 honest evidence', '2 acked loss'],
   closeUnheldOnly: ['4 vanish', '2 acked loss', '9 expiry in use'],
   closeAsOthers: ['1 convergence'],
+  renewOrigin: ['14 writable'],
 }
 
 /** Every rule there is. */

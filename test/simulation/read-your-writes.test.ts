@@ -1,6 +1,6 @@
 import test from 'ava'
-import { SessionGate } from '../../lib/http/session-gate.js'
-import { SessionHttpStats } from '../../lib/http/session-http-stats.js'
+import { SessionGate } from '../../lib/http/requests/session-gate.js'
+import { SessionHttpStats } from '../../lib/http/requests/session-http-stats.js'
 import { type Cluster, createCluster } from '../../lib/index.js'
 import { type ChannelFaults, faultInterceptor, SimCluster, SimRandom } from '../../lib/testing/index.js'
 

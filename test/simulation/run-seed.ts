@@ -1,3 +1,4 @@
+import type { RecordKey } from '../../lib/replication/replica-contract.js'
 import type { ReplicationRules } from '../../lib/replication/replication-rules.js'
 import { type Launch, SimCluster } from '../../lib/testing/sim-cluster.js'
 import { channelStack } from './channel-stack.js'
@@ -52,6 +53,14 @@ export async function runSeed(
 ): Promise<SeedResult> {
   const run = new SeedRun(seed, stack, broken, pace)
   return run.result()
+}
+
+/** Invariant 14: what a member writes now, whatever befell it, reaches all others. */
+function lost(written: readonly RecordKey[], { live }: World): string | undefined {
+  for (const key of written) {
+    for (const { name, replica } of live) if (!replica.has(key)) return `${name} lacks ${key}, written at the end`
+  }
+  return undefined
 }
 
 class SeedRun {
@@ -177,6 +186,8 @@ class SeedRun {
     await this.#agreed(() => this.#notIdle(), '10 expiry happens')
     await this.#agreed(() => disagreement(world), '1 convergence')
     for (const checker of this.#checkers) checker.quiet?.(world)
+    const written = world.live.map(({ replica }) => replica.create(new Map()).key)
+    await this.#agreed(() => lost(written, world), '14 writable')
   }
 
   async #agreed(problem: () => string | undefined, invariant: string): Promise<number> {

@@ -30,8 +30,9 @@ const KILLERS: { readonly [rule in RuleName]: number } = {
   renewAsDelta: 10,
   absorbingInvalidate: 1,
   ackAfterMerge: 1,
-  closeUnheldOnly: 55,
+  closeUnheldOnly: 1,
   closeAsOthers: 1,
+  renewOrigin: 1,
 }
 const KILL_BUDGET = 80
 

@@ -3,7 +3,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { judgeHello } from '../../lib/channel/handshake.js'
 import { ProtocolError } from '../../lib/errors.js'
-import { SessionCookie } from '../../lib/http/session-cookie.js'
+import { SessionCookie } from '../../lib/http/cookies/session-cookie.js'
 import { ClusterClock } from '../../lib/membership/cluster-clock.js'
 import type { Member } from '../../lib/membership/member.js'
 import { MemberTable } from '../../lib/membership/member-table.js'
@@ -11,6 +11,7 @@ import { memberTableDefaults } from '../../lib/membership/member-table-types.js'
 import { decodeMessage, encodeMessage } from '../../lib/replication/codec.js'
 import { PackedRecord } from '../../lib/replication/packed-record.js'
 import { SEEN_RANGES_MAX, SeenSet } from '../../lib/replication/seen-set.js'
+import { SmallMap } from '../../lib/replication/small-map.js'
 import { readNumber } from '../../lib/session/session.js'
 import { SessionDelta } from '../../lib/session/session-delta.js'
 import { decodeFrame, encodeFrame } from '../../lib/wire/codec.js'
@@ -296,7 +297,9 @@ function same(actual: unknown, expected: unknown): void {
 
 function plain(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')
-  if (value instanceof Map || Array.isArray(value)) return `[${[...value].map(plain).join()}]`
+  if (value instanceof Map || value instanceof SmallMap || Array.isArray(value)) {
+    return `[${[...value].map(plain).join()}]`
+  }
   if (typeof value !== 'object' || value === null || value instanceof Date) return JSON.stringify(value) ?? 'undefined'
   if (value instanceof PackedRecord) {
     const { source, start, end, ageMs, hash } = value

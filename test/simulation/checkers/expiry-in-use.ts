@@ -17,8 +17,11 @@ export function expiryInUse(pace: Pace): Checker {
       if (kind !== 'removed' || maxInactiveMs === undefined) return
       const usedMs = world.now - (world.usedAtMs.get(key) ?? -Infinity)
       const inUse = world.pins.get(key) === node.id && usedMs < maxInactiveMs - pace.marginMs
-      if (inUse && !world.mayBeForgotten(key) && !world.mayBeClosed(key))
-        throw new Violation('9 expiry in use', `${node.name} lost ${key}, which it used ${usedMs} ms ago`)
+      if (inUse) {
+        if (!world.mayBeForgotten(key) && !world.mayBeClosed(key))
+          throw new Violation('9 expiry in use', `${node.name} lost ${key}, which it used ${usedMs} ms ago`)
+        world.excuse(this.invariant, key)
+      }
       if (cause !== 'local' || reason !== 'expired') return
       const knownAfterMs = 4 * checkTimeoutMs + 2 * tickMs + 2 * world.delayMaxMs
       for (const user of world.live) {
@@ -39,9 +42,10 @@ export function expiryInUse(pace: Pace): Checker {
     idle(world) {
       for (const [key, id] of world.pins) {
         if (!world.isLive(id) || world.invalidated.has(key)) continue
-        if (world.mayBeForgotten(key) || world.mayBeClosed(key)) continue
         for (const { name, replica } of world.live) {
-          if (!replica.has(key)) throw new Violation('9 expiry in use', `${name} lacks ${key}, in use to the end`)
+          if (replica.has(key)) continue
+          if (world.mayBeForgotten(key) || world.mayBeClosed(key)) world.excuse(this.invariant, key)
+          else throw new Violation('9 expiry in use', `${name} lacks ${key}, in use to the end`)
         }
       }
     },

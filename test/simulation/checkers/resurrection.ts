@@ -37,6 +37,8 @@ export function resurrection(): Checker {
 function notAfterItsEnd({ name, replica }: SimNode, key: RecordKey, world: World): void {
   if (!replica.has(key)) return
   for (const { origin, seq } of world.ends.get(key) ?? [])
-    if (replica.seen(origin, seq) && !isClosed(replica, origin))
-      throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
+    if (replica.seen(origin, seq)) {
+      if (!isClosed(replica, origin)) throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
+      world.excuse('3 resurrection', key)
+    }
 }

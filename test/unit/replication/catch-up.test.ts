@@ -15,6 +15,7 @@ function bench(present: string[] = [A, B]) {
     monotonic: () => state.now,
     seen: ({ origin, seq }) => seen.has(`${origin}#${seq}`),
     present: () => present,
+    writer: origin => present.find(id => id === origin),
     pull: (from, one) => pulled.push([from, one]),
   })
   const wait = (name: string, one: Dot, timeoutMs = 250): void =>

@@ -10,6 +10,7 @@ import type { DeltaKind } from '../../../lib/replication/delta.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { PackedRecord } from '../../../lib/replication/packed-record.js'
 import { packRecord } from '../../../lib/replication/record-packing.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 
 const A = '00112233445566778899aabbccddeeff'
 const B = 'ffeeddccbbaa99887766554433221100'
@@ -29,7 +30,7 @@ const record = {
   ageMs: 1_234,
   limit: { wallMs: 1_700_000_000_001, counter: 2, origin: A },
 }
-const writes = new Map([
+const writes = new SmallMap([
   ['x', Uint8Array.of(9)],
   ['y', undefined],
   ['empty', new Uint8Array()],
@@ -170,7 +171,7 @@ test('any delta survives the round trip', t => {
     fc.property(parts, ({ kind, origin, keyOrigin, seq, keySeq, wallMs, counter, deps, attributes }) => {
       const key = kind === 'create' ? `${origin}#${seq}` : `${keyOrigin}#${keySeq}`
       if (kind !== 'create' && key === `${origin}#${seq}`) return
-      const delta = { kind, key, stamp: { wallMs, counter, origin, seq }, deps, writes: new Map(attributes) }
+      const delta = { kind, key, stamp: { wallMs, counter, origin, seq }, deps, writes: new SmallMap(attributes) }
       t.deepEqual(decodeMessage(encodeMessage({ kind: 'delta', delta })), { kind: 'delta', delta })
     }),
   )

@@ -2,13 +2,14 @@ import test from 'ava'
 import { encodeMessage } from '../../../lib/replication/codec.js'
 import { type Delta, NO_WRITES } from '../../../lib/replication/delta.js'
 import { DeltaRing } from '../../../lib/replication/delta-ring.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 
 const A = 'a'.repeat(32)
 const B = 'b'.repeat(32)
 
 function delta(origin: string, seq: number, bytes?: number): Delta {
   const stamp = { wallMs: 1, counter: 0, origin, seq }
-  const writes = bytes === undefined ? NO_WRITES : new Map([['v', new Uint8Array(bytes).fill(seq)]])
+  const writes = bytes === undefined ? NO_WRITES : new SmallMap([['v', new Uint8Array(bytes).fill(seq)]])
   return { kind: 'write', key: `${origin}#999999`, stamp, deps: [[origin, seq]], writes }
 }
 

@@ -130,6 +130,42 @@ test('a peer that has not said under which origin it writes is asked', t => {
   t.true(group.sent.some(({ kind }) => kind === 'askDigest'))
 })
 
+test('a life that only disappeared is not closed in passing, even if it is forgotten and had written nothing', t => {
+  const group = new Group()
+  const idle = life(3)
+  group.peers.added({ ...member(idle), name: 'c' }, 0)
+  group.pass(20 * HOUR_MS)
+  group.peers.disappeared(idle, false, group.nowMs)
+  group.state.seen.add(life(4), 1)
+  group.agree()
+  const newcomer = new Group()
+  newcomer.nowMs = group.nowMs
+  const { digest, open } = { digest: group.state.seen.digest(), open: group.state.seen.unwritten() }
+  newcomer.retirement.inherit({ digest, open, ended: [{ origin: life(4), ageMs: 23 * HOUR_MS }] })
+  group.retirement.inherit({ digest: [], ended: [{ origin: life(4), ageMs: 23 * HOUR_MS }] })
+  newcomer.state.seen.add(life(4), 1)
+  newcomer.agree()
+  for (const one of [group, newcomer]) {
+    one.pass(6 * HOUR_MS)
+    const { state } = one
+    t.true(state.seen.isClosed(life(4)))
+    t.false(state.seen.isClosed(idle))
+    t.false(state.seen.has(idle, 1))
+  }
+})
+
+test('lives that wrote nothing count among the origins, and give way first', t => {
+  const group = new Group({ originsMax: 4 })
+  for (let n = 10; n < 20; n++) {
+    group.peers.added({ ...member(life(n)), name: `n${n}` }, group.nowMs)
+    group.retirement.tick()
+    group.peers.disappeared(life(n), false, group.nowMs)
+    group.pass(60_000)
+  }
+  group.pass(2 * HOUR_MS)
+  t.true(group.state.seen.size <= 4, String(group.state.seen.size))
+})
+
 test('a newcomer goes on waiting where those before it were', t => {
   const group = new Group()
   const newcomer = new Group()
@@ -157,7 +193,7 @@ test('beyond originsMax lives that are over are closed at once, the oldest first
   t.false(group.state.seen.isClosed(lives[3]!))
 })
 
-test('what another member closed is closed here after a comparison, and at once where nothing is known', t => {
+test('what another member closed is closed here after a comparison, and also who has never heard of it compares', t => {
   const group = new Group()
   const other = SeenSet.from(group.state.seen.digest())
   other.open(group.peer)
@@ -168,6 +204,13 @@ test('what another member closed is closed here after a comparison, and at once 
   t.true(group.retirement.met(other.digest()))
   t.true(group.isClosed)
   t.is(group.renewed, 0)
+  const stranger = new SeenSet()
+  stranger.open(group.peer)
+  stranger.open(group.id)
+  stranger.close([life(3)])
+  t.false(group.retirement.met(stranger.digest()))
+  group.state.seen.claim(stranger.digest())
+  t.true(group.retirement.met(stranger.digest()))
 })
 
 test('whose own origin was closed goes on under a later one', t => {

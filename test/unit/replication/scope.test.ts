@@ -122,3 +122,16 @@ test.serial('without onError the first ten errors are process warnings', async t
   t.is(warnings.length, 10)
   t.like(warnings[0], { code: 'TRIBELINE_LISTENER_ERROR', message: 'of the application' })
 })
+
+test('nobody waits for a write in a scope that is closed', t => {
+  const { scope, topic } = open()
+  const id = 'b'.repeat(32)
+  topic.memberAdded?.({ id, name: 'b', host: '127.0.0.1', port: 2 })
+  const told: boolean[] = []
+  scope.replica.catchUp({ origin: id, seq: 1 }, 250, here => told.push(here))
+  t.deepEqual(told, [])
+  scope.close()
+  t.deepEqual(told, [false])
+  scope.replica.catchUp({ origin: id, seq: 1 }, 250, here => told.push(here))
+  t.deepEqual(told, [false, false])
+})
