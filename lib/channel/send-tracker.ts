@@ -1,6 +1,6 @@
 import type { Member } from '../membership/member.js'
 import type { MemberOutcome } from '../transport/types.js'
-import type { Dated } from './deadlines.js'
+import { Dated } from './deadlines.js'
 import type { AckMode, FaultyMember, SendReceipt } from './topic.js'
 
 const FAULTS: Partial<Record<MemberOutcome, FaultyMember['reason']>> = {
@@ -16,8 +16,7 @@ type Known = 'nothing' | 'received' | 'applied' | 'faulty'
  * Gathers what became of one message at each member into a receipt. Pure; invariant: `settled` is called exactly once,
  * as soon as the outcome is certain, and `met` only with `wanted` acknowledgements in hand.
  */
-export class SendTracker implements Dated {
-  dueMs = 0
+export class SendTracker extends Dated {
   readonly #to: readonly Member[]
   readonly #ack: 'received' | 'applied'
   readonly #wanted: number
@@ -36,6 +35,7 @@ export class SendTracker implements Dated {
     copies: number | 'all',
     settled: (receipt: SendReceipt) => void,
   ) {
+    super()
     this.#to = to
     this.#known = to.map(() => 'nothing')
     this.#ack = ack
@@ -64,8 +64,7 @@ export class SendTracker implements Dated {
     this.#judge()
   }
 
-  /** The time is up. */
-  timeout(): void {
+  override timeout(): void {
     if (this.#done) return
     this.#to.forEach((member, index) => {
       if (this.#isOpen(this.#known[index] as Known)) this.#faulty.push({ member, reason: 'timeout' })

@@ -73,12 +73,12 @@ export class TopicHub {
   readonly #parts: TopicHubParts
   readonly #topics = new Map<string, OpenTopic>()
   readonly #board = new AdvertisementBoard(ADVERTISEMENT_BUDGET_BYTES)
-  readonly #trackers = new Set<SendTracker>()
-  readonly #deadlines: Deadlines
+  /** Of receipts not yet settled. */
+  readonly #trackers: Deadlines<SendTracker>
 
   constructor(parts: TopicHubParts) {
     this.#parts = parts
-    this.#deadlines = new Deadlines(parts.clock)
+    this.#trackers = new Deadlines(parts.clock)
   }
 
   /** Receipts not yet settled. */
@@ -164,14 +164,11 @@ export class TopicHub {
     }
     let tracker: SendTracker | undefined
     tracker = new SendTracker(to, ack, copies, receipt => {
-      if (tracker && this.#trackers.delete(tracker)) this.#deadlines.remove(tracker, timeoutMs)
+      if (tracker) this.#trackers.remove(tracker)
       this.#count(receipt)
       if (settled) this.#guard(undefined, () => settled(receipt))
     })
-    if (!tracker.done) {
-      this.#trackers.add(tracker)
-      this.#deadlines.add(tracker, timeoutMs)
-    }
+    if (!tracker.done) this.#trackers.add(tracker, timeoutMs)
     // Sent even when the receipt is short already: what can arrive, should.
     const word = (member: Member, outcome: MemberOutcome): void => tracker?.outcome(member, outcome)
     this.#parts.send({ topic: name, payload, rest, to, ack, key, bulk, settled: word })
@@ -197,7 +194,7 @@ export class TopicHub {
   }
 
   memberDisappeared(member: Member, reason: DisappearedReason): void {
-    for (const tracker of [...this.#trackers]) tracker.outcome(member, 'disappeared')
+    for (const tracker of this.#trackers) tracker.outcome(member, 'disappeared')
     for (const { listener } of [...this.#topics.values()])
       this.#guard(undefined, () => listener.memberDisappeared?.(member, reason))
   }
@@ -220,8 +217,9 @@ export class TopicHub {
 
   /** The channel is over: what is outstanding will not be heard of. */
   stop(): void {
-    this.#deadlines.clear()
-    for (const tracker of [...this.#trackers]) tracker.timeout()
+    const outstanding = [...this.#trackers]
+    this.#trackers.clear()
+    for (const tracker of outstanding) tracker.timeout()
   }
 
   #receivers(options: TopicSendOptions): readonly Member[] {
