@@ -32,6 +32,8 @@ const BACK_OFF_MIN_MS = 100
 const BACK_OFF_MAX_MS = 2_000
 const UNACKNOWLEDGED_LIMIT = 65_536
 const TOPIC_LIMIT = 1_024
+/** Messages somebody waits for that go out together. */
+const AWAITED_TOGETHER = 8
 const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
 /** Written and not acknowledged; without the frame, whose memory is free once it is written. */
@@ -169,7 +171,10 @@ export class Lane {
       if (this.#topics.size < TOPIC_LIMIT) this.#topics.add(item.topic)
     }
     const { ack, settle } = item
-    if (ack !== 0) this.#unacknowledged.push({ number: this.#sent, ack, settle, told: 'nothing' })
+    if (ack === 0) return
+    this.#unacknowledged.push({ number: this.#sent, ack, settle, told: 'nothing' })
+    // Not all of a turn's at the end: the member works on the first while we make the next.
+    if (this.#sent % AWAITED_TOGETHER === 0) this.#connection?.flush()
   }
 
   #pump(): void {

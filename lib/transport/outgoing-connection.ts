@@ -70,6 +70,11 @@ export class OutgoingConnection {
     this.#connection.write(frame)
   }
 
+  /** See {@link Connection.flush}. */
+  flush(): void {
+    this.#connection.flush()
+  }
+
   /** Sends what is written, then closes; cut off if the peer does not close within a second. */
   end(): void {
     if (this.closed) return
