@@ -3,6 +3,7 @@ import type { Fleet } from './fleet.js'
 import type { Load } from './load.js'
 import type { Freeze, Outage } from './summary.js'
 import type { View } from './view.js'
+import { within } from './within.js'
 
 const STEADY_MS = 4_000
 const DETECT_WITHIN_MS = 10_000
@@ -61,12 +62,4 @@ function noticed(fleet: Fleet, node: string, since: number): Promise<number> {
       resolve(at - since)
     })
   })
-}
-
-async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
-  const done = new AbortController()
-  const late = delay(limitMs, undefined, { signal: done.signal, ref: false }).catch(() => undefined)
-  const result = await Promise.race([promise, late])
-  done.abort()
-  return result
 }

@@ -26,6 +26,11 @@ export interface AjpCounters {
   aborted: number
 }
 
+/** Nothing went yet. */
+export function noCounts(): AjpCounters {
+  return { requests: 0, wrongSecrets: 0, refusedRequests: 0, protocolErrors: 0, oversizedHeaders: 0, aborted: 0 }
+}
+
 /** What the connections of a server share. */
 export interface AjpContext {
   readonly server: Server

@@ -4,7 +4,7 @@ import { InvalidOptionError, ListenError } from '../errors.js'
 import { custom, type RulesOf, resolve, text, wholeNumber } from '../options.js'
 import { createNodeRuntime } from '../runtime/node-runtime.js'
 import type { Clock, Endpoint, Listener, Runtime, Stream, StreamHandlers } from '../runtime/runtime.js'
-import { AjpConnection, type AjpContext, type AjpCounters } from './ajp-connection.js'
+import { AjpConnection, type AjpContext, type AjpCounters, noCounts } from './ajp-connection.js'
 
 /** So long after `close` a web server that was told "here I am" may still send the request it asked for. */
 const PROMISE_MS = 1_000
@@ -188,14 +188,7 @@ export async function createAjpServer(
       server: serverOf(target),
       packetSize,
       allowedRequestAttributes: wholeName(allowedRequestAttributes),
-      counters: {
-        requests: 0,
-        wrongSecrets: 0,
-        refusedRequests: 0,
-        protocolErrors: 0,
-        oversizedHeaders: 0,
-        aborted: 0,
-      },
+      counters: noCounts(),
       admits: secretCheck(secret),
     },
     maxConnections,

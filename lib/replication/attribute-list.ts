@@ -43,7 +43,7 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
   set(cell: HeldAttribute): void {
     const cells = this.#cells
     const { name } = cell
-    const place = this.#index === undefined ? placeOf(cells, name) : (this.#index.get(name) ?? -1)
+    const place = placeOf(cells, this.#index, name)
     const isShared = this.#snapshot !== undefined
     this.#snapshot = undefined
     if (place !== -1) {
@@ -125,12 +125,13 @@ export class AttributeSnapshot implements ReadonlyMap<string, Uint8Array> {
 }
 
 function find(cells: readonly HeldAttribute[], index: NameIndex | undefined, name: string): HeldAttribute | undefined {
-  if (index !== undefined) return cells[index.get(name) ?? -1]
-  for (const cell of cells) if (cell.name === name) return cell
-  return undefined
+  const place = placeOf(cells, index, name)
+  return place === -1 ? undefined : cells[place]
 }
 
-function placeOf(cells: readonly HeldAttribute[], name: string): number {
+/** -1: not there. */
+function placeOf(cells: readonly HeldAttribute[], index: NameIndex | undefined, name: string): number {
+  if (index !== undefined) return index.get(name) ?? -1
   for (let at = 0; at < cells.length; at++) if ((cells[at] as HeldAttribute).name === name) return at
   return -1
 }

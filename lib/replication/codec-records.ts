@@ -132,8 +132,12 @@ function writeDot(writer: Writer, field: number, origin: MemberId, seq: number):
   writer.ldelim()
 }
 
-/** Reads a dot whose member is given by its position in `origins`. */
-function readIndexed(reader: FieldReader, origins: readonly MemberId[]): [MemberId, number] {
+/** Reads a dot whose member is given by its position among the first `count` of `origins`. */
+export function readIndexed(
+  reader: FieldReader,
+  origins: readonly MemberId[],
+  count: number = origins.length,
+): [MemberId, number] {
   const end = reader.nested()
   let index = 0
   let seq = 0
@@ -142,7 +146,7 @@ function readIndexed(reader: FieldReader, origins: readonly MemberId[]): [Member
     else if (field === 2) seq = reader.uint53()
     else reader.skip()
   }
-  return [originAt(origins, index), nonZero(seq)]
+  return [originAt(origins, index, count), nonZero(seq)]
 }
 
 function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [string, AttributeState] {
@@ -182,9 +186,9 @@ function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [stri
   return [name, value === undefined ? { stamp } : { stamp, value }]
 }
 
-/** The member at a position of a record's list; a ProtocolError when there is none. */
-function originAt(origins: readonly MemberId[], index: number): MemberId {
-  const id = origins[index]
+/** The member at a position among the first `count` of a record's list; a ProtocolError when there is none. */
+export function originAt(origins: readonly MemberId[], index: number, count: number = origins.length): MemberId {
+  const id = index < count ? origins[index] : undefined
   if (id === undefined || id === '') throw new ProtocolError('A member is referred to that is not listed')
   return id
 }

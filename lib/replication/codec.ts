@@ -310,11 +310,11 @@ function readFields(reader: FieldReader): Fields {
       case 24:
         fields.origin = readId(reader)
         break
-      case 26:
-        push(fields.open, readId(reader))
-        break
       case 25:
         fields.wholeBytes = reader.uint53()
+        break
+      case 26:
+        push(fields.open, readId(reader))
         break
       default:
         reader.skip()

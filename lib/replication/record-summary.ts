@@ -2,7 +2,7 @@ import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import { readDot } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
-import { nonZero, RECORD_ENTRIES_MAX } from './codec-records.js'
+import { nonZero, originAt, RECORD_ENTRIES_MAX, readIndexed } from './codec-records.js'
 import type { HybridTime } from './hybrid-clock.js'
 import { attributeMix, type Hash64, keyMix, presenceMix, ZERO_HASH } from './mix.js'
 import { CONTEXT_MAX } from './record.js'
@@ -83,7 +83,7 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
         // The value is what an attribute ends with, or its end would have to be remembered too.
         if (start !== NONE && part !== 6) return undefined
       }
-      const writer = listed(index, origins)
+      const writer = originAt(ORIGINS, index, origins)
       nonZero(number)
       NAMES[attributes] = name
       STARTS[attributes] = start
@@ -99,7 +99,7 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
       ORIGINS[origins++] = reader.id()
     } else if (field === 4) {
       if (context?.length === CONTEXT_MAX) throw new ProtocolError('Too long a context')
-      const dot = readContextDot(reader, origins)
+      const dot = readIndexed(reader, ORIGINS, origins)
       if (context === undefined) context = [dot]
       else context.push(dot)
     } else if (field === 5) {
@@ -136,25 +136,6 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
     starts,
     ends,
   }
-}
-
-/** The member at a position of the `count` that this record has listed. */
-function listed(index: number, count: number): MemberId {
-  const id = index < count ? ORIGINS[index] : undefined
-  if (id === undefined || id === '') throw new ProtocolError('A member is referred to that is not listed')
-  return id
-}
-
-function readContextDot(reader: FieldReader, origins: number): [MemberId, number] {
-  const end = reader.nested()
-  let index = 0
-  let seq = 0
-  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
-    if (field === 1) index = reader.uint32()
-    else if (field === 2) seq = reader.uint53()
-    else reader.skip()
-  }
-  return [listed(index, origins), nonZero(seq)]
 }
 
 function hasTwice(names: readonly string[]): boolean {

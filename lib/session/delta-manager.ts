@@ -35,12 +35,10 @@ import type {
   WriteWhereabouts,
 } from './session-manager.js'
 import { SessionSignals } from './session-signals.js'
-import { readWriteToken } from './write-token.js'
+import { CATCH_UP_MS, readWriteToken } from './write-token.js'
 
 /** Random bytes in a session id. */
 const ID_BYTES = 24
-/** How long a read waits for a write that its client has made elsewhere. */
-const CATCH_UP_MS = 250
 
 /** What a DeltaManager works with. */
 export interface DeltaManagerParts {
@@ -311,15 +309,16 @@ export class DeltaManager implements SessionManager {
     const { freshness, store } = this.#parts
     const { merge = this.#options.merge } = options
     if (!store.has(key)) return { writes: pending }
+    const current = (stored: string): Uint8Array | undefined => store.attribute(key, stored)
     if (typeof merge === 'function') {
-      const merged = mergedBy(merge, session, pending, name => store.attribute(key, name), this.#codec)
+      const merged = mergedBy(merge, session, pending, current, this.#codec)
       this.#count.merged += merged.values?.size ?? 0
       return merged
     }
     let writes = pending
     if (freshness !== undefined && session.epoch !== freshness.epoch) {
       try {
-        writes = unlessOvertaken(session, key, pending, store)
+        writes = unlessOvertaken(session, pending, current)
       } catch (error) {
         if (error instanceof SessionOvertakenError) this.#count.overtaken++
         throw error

@@ -1,5 +1,5 @@
 import { InvalidStateError, SessionOvertakenError } from '../errors.js'
-import type { AttributeWrites, RecordKey, RecordStore } from '../replication/replica-contract.js'
+import type { AttributeWrites } from '../replication/replica-contract.js'
 import { isAttribute } from './attribute-scope.js'
 import type { Session } from './session.js'
 import { type SessionCodec, sameBytes } from './session-delta.js'
@@ -76,8 +76,8 @@ export function mergedBy(
   for (const [stored, mine] of writes) {
     const name = delta.scope.name(stored)
     const [base, theirs] = [delta.base(stored), current(stored)]
-    if (name === undefined || same(base, theirs) || delta.kept?.has(stored) === true) continue
-    if (same(mine, base)) {
+    if (name === undefined || sameBytes(base, theirs) || delta.kept?.has(stored) === true) continue
+    if (sameBytes(mine, base)) {
       // Written only because the detection writes everything.
       all.delete(stored)
       continue
@@ -98,22 +98,15 @@ export function mergedBy(
  */
 export function unlessOvertaken(
   session: Session,
-  key: RecordKey,
   writes: AttributeWrites,
-  store: RecordStore,
+  current: (stored: string) => Uint8Array | undefined,
 ): AttributeWrites {
   const { pendingDelta: delta } = session
   // Also when both wrote the same: two requests that counted from 5 to 6 are one too few.
-  const newer = [...writes.keys()].filter(
-    name => isAttribute(name) && store.has(key) && !same(store.attribute(key, name), delta.base(name)),
-  )
+  const newer = [...writes.keys()].filter(name => isAttribute(name) && !sameBytes(current(name), delta.base(name)))
   if (newer.length === 0) return writes
-  const names = newer.filter(name => !same(writes.get(name), delta.base(name)))
+  const names = newer.filter(name => !sameBytes(writes.get(name), delta.base(name)))
   if (names.length > 0) throw new SessionOvertakenError(session.id, delta.scope.names(names))
   // Written only because the detection writes everything: nobody changed them here.
   return new Map([...writes].filter(([name]) => !newer.includes(name)))
-}
-
-function same(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  return a === undefined || b === undefined ? a === b : sameBytes(a, b)
 }

@@ -279,9 +279,7 @@ export class SessionDelta {
       }
     }
     for (const [name, bytes] of this.#reserved ?? NO_WRITES) {
-      const before = this.base(name)
-      const same = bytes === undefined || before === undefined ? bytes === before : sameBytes(bytes, before)
-      if (!same) writes.set(name, bytes)
+      if (!sameBytes(bytes, this.base(name))) writes.set(name, bytes)
     }
     return writes
   }
@@ -351,8 +349,9 @@ function isObject(value: unknown): value is object {
 
 const COMPARED_MAX = 16
 
-/** Whether two values have the same bytes. */
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+/** Whether two values have the same bytes, or neither is there. */
+export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
   if (a.length !== b.length) return false
   // What differs mostly does so at once.
   for (let i = 0; i < a.length; i++) {

@@ -8,6 +8,9 @@ const origins = new Map<string, string>()
 let lastOrigin = ''
 let lastText = ''
 
+/** How long whoever reads waits for a write that its client has made elsewhere, in milliseconds, unless told otherwise. */
+export const CATCH_UP_MS = 250
+
 /** A delta's name as text that fits into a cookie: 24 to 34 letters, digits, `-`, `_` and one `.`. */
 export function writeToken({ origin, seq }: Dot): string {
   if (origin !== lastOrigin) {

@@ -2,18 +2,14 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { audit } from '../../examples/demo/audit.js'
 import type { Fleet, NodeHandle } from '../../examples/demo/fleet.js'
-import { Load, type LoadOptions } from '../../examples/demo/load.js'
+import { Load } from '../../examples/demo/load.js'
 import { type CartState, ROUTE_COOKIE } from '../../examples/demo/protocol.js'
+import { within } from '../../examples/demo/within.js'
+import { allStarted, LOAD } from '../helpers/demo-clients.js'
 import type { Balancer } from './balancer.js'
 import type { RunningBalancer } from './running-balancer.js'
 
 const SESSIONS = 200
-/**
- * A connection for each request: balancers close idle ones when they like, at a reload for instance. A browser sends
- * again what met such an end; these clients do not, and what they count is to be the nodes' doing.
- */
-const LOAD: LoadOptions = { thinkMs: [400, 800], reads: 0.4, keepAlive: false }
-const STARTED_WITHIN_MS = 15_000
 const STEADY_MS = 1_500
 /** So long the node gets requests and answers none, before it is killed: there is something under way to be lost. */
 const FROZEN_MS = 150
@@ -176,16 +172,6 @@ async function servesAgain(port: number, name: string): Promise<number> {
   }
 }
 
-async function allStarted(load: Load): Promise<void> {
-  for (const deadline = Date.now() + STARTED_WITHIN_MS; load.started < load.clients.length; ) {
-    if (Date.now() > deadline) {
-      const reasons = [...load.reasons].map(([reason, count]) => `${count} x ${reason}`).join(', ')
-      throw new Error(`Only ${load.started} clients got a session in ${STARTED_WITHIN_MS} ms: ${reasons}`)
-    }
-    await delay(100)
-  }
-}
-
 /** Waits until all clients were served by this node, but not for ever; how many were. */
 async function movedTo(load: Load, node: NodeHandle): Promise<number> {
   for (const deadline = Date.now() + MOVED_WITHIN_MS; Date.now() < deadline; await delay(100)) {
@@ -204,12 +190,4 @@ function ownedBy(load: Load, node: NodeHandle): number {
 
 function found(counts: Readonly<Record<string, number>>): string[] {
   return Object.entries(counts).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []))
-}
-
-async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
-  const done = new AbortController()
-  const late = delay(limitMs, undefined, { signal: done.signal, ref: false }).catch(() => undefined)
-  const result = await Promise.race([promise, late])
-  done.abort()
-  return result
 }

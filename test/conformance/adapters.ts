@@ -129,15 +129,20 @@ const hijackedFastify: Adapter = {
   },
 }
 
+function koaApp(options: Parameters<typeof koaSession>[0], trusts: boolean): Koa {
+  const app = new Koa()
+  app.proxy = trusts
+  app.silent = true
+  app.use(koaSession(options))
+  return app
+}
+
 const onKoa: Adapter = {
   name: 'Koa',
   writesLate: true,
   trustsProxies: true,
   async serve(t, options, handler, trusts = false) {
-    const app = new Koa()
-    app.proxy = trusts
-    app.silent = true
-    app.use(koaSession(options))
+    const app = koaApp(options, trusts)
     app.use(async ctx => {
       const reply = await handler(visitOf(ctx.url, ctx))
       ctx.type = 'text/plain'
@@ -152,10 +157,7 @@ const bareKoa: Adapter = {
   ...onKoa,
   name: 'Koa, ctx.respond = false',
   async serve(t, options, handler, trusts = false) {
-    const app = new Koa()
-    app.proxy = trusts
-    app.silent = true
-    app.use(koaSession(options))
+    const app = koaApp(options, trusts)
     app.use(async ctx => {
       ctx.respond = false
       ctx.res.statusCode = 200

@@ -2,9 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { audit } from '../../examples/demo/audit.js'
 import { Fleet } from '../../examples/demo/fleet.js'
-import { Load, type LoadOptions } from '../../examples/demo/load.js'
+import { Load } from '../../examples/demo/load.js'
 import { type CartState, ROUTE_COOKIE } from '../../examples/demo/protocol.js'
 import type { DrainReport } from '../../lib/index.js'
+import { allStarted, LOAD } from '../helpers/demo-clients.js'
 import { type Front, startFront } from './front.js'
 import { buildOld, NoHistoryError } from './old-build.js'
 import { beginVisits, endVisits, held, type Visit } from './sessions.js'
@@ -13,11 +14,8 @@ import { beginVisits, endVisits, held, type Visit } from './sessions.js'
 const OLD_COMMIT = '5721073'
 const NODES = ['node1', 'node2', 'node3']
 const VISITS = 30
-/** A connection for each request: balancers close idle ones when they like, and these clients do not ask again. */
-const LOAD: LoadOptions = { thinkMs: [400, 800], reads: 0.4, keepAlive: false }
 /** Two checks of HAProxy, a second each, and what is under way. */
 const GRACE_MS = 3_000
-const STARTED_WITHIN_MS = 15_000
 const BACK_WITHIN_MS = 10_000
 
 const usage = `npm run rolling -- [--versions] [--balancer haproxy|demo] [--sessions N]
@@ -154,13 +152,6 @@ async function servesAgain(port: number, name: string): Promise<void> {
     const state = response.ok ? ((await response.json()) as CartState) : undefined
     if (state?.node === name) return
     if (Date.now() > deadline) throw new Error(`The balancer does not send anything to ${name}`)
-    await delay(100)
-  }
-}
-
-async function allStarted(load: Load): Promise<void> {
-  for (const deadline = Date.now() + STARTED_WITHIN_MS; load.started < load.clients.length; ) {
-    if (Date.now() > deadline) throw new Error(`Only ${load.started} clients got a session`)
     await delay(100)
   }
 }

@@ -275,13 +275,13 @@ test('a cookie: any text, signed, cut off or changed, is an id of ours or nobody
   )
   fc.assert(
     fc.property(text, header => {
-      const id = cookie.verify(SessionCookie.parse(header).sid)
+      const id = cookie.read(header, undefined).id
       t.true(id === undefined || id === 'the-id')
-      t.is(cookie.verify(header), undefined)
+      t.is(cookie.read(`sid=${encodeURIComponent(header)}`, undefined).id, undefined)
     }),
     { numRuns: RUNS },
   )
-  t.is(cookie.verify(SessionCookie.parse(valid).sid), 'the-id')
+  t.is(cookie.read(valid, undefined).id, 'the-id')
 })
 
 function used(): number {

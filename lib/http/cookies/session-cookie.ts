@@ -82,11 +82,6 @@ export class SessionCookie {
     this.issue('check', true)
   }
 
-  /** All cookies of a request. */
-  static parse(header: string | undefined): Readonly<Record<string, string | undefined>> {
-    return header === undefined ? {} : parseCookie(header)
-  }
-
   /** What the `Cookie` header of a request says. */
   read(header: string | undefined, routeCookie: string | undefined): SentCookies {
     if (header === undefined) return NO_COOKIES
@@ -100,13 +95,6 @@ export class SessionCookie {
       route: route !== undefined && ROUTE.test(route) ? route : undefined,
       isCurrent: value === undefined || value.routing === this.routing,
     }
-  }
-
-  /** The id in a cookie value of any format, or undefined when no secret of ours has signed it. */
-  verify(value: string | undefined): string | undefined {
-    if (value === undefined || value.length > VALUE_LENGTH_MAX) return undefined
-    const signed = readCookieValue(value)?.signed
-    return signed === undefined ? undefined : this.#idOf(signed)
   }
 
   /**
@@ -131,6 +119,7 @@ export class SessionCookie {
     return setCookie(name, value, secure, this.options)
   }
 
+  /** The id, or undefined when no secret of ours has signed it. */
   #idOf(signed: string): string | undefined {
     const known = this.#verified.get(signed)
     if (known !== undefined) return known

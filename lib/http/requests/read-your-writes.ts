@@ -1,9 +1,7 @@
 import type { SessionManager } from '../../session/session-manager.js'
+import { CATCH_UP_MS } from '../../session/write-token.js'
 import type { SeenCookie } from '../cookies/seen-cookie.js'
 import type { SessionHttpStats } from './session-http-stats.js'
-
-/** Milliseconds that a request waits unless it is told otherwise. */
-export const CATCH_UP_MS = 250
 
 /** What the guarantee is made of. */
 export interface ReadYourWritesParts {

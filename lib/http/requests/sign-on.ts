@@ -1,10 +1,10 @@
 import { InvalidOptionError } from '../../errors.js'
 import type { Session } from '../../session/session.js'
 import type { SessionManager } from '../../session/session-manager.js'
+import { CATCH_UP_MS } from '../../session/write-token.js'
 import type { Users } from '../../users/users.js'
 import { cookieIn } from '../cookies/cookie-header.js'
 import { SessionCookie, type SessionCookieOptions } from '../cookies/session-cookie.js'
-import { CATCH_UP_MS } from './read-your-writes.js'
 import type { SessionOptions } from './session-options.js'
 
 /** Says whether a principal may go on without logging in again. */

@@ -95,11 +95,8 @@ function beforeHeaders(res: ServerResponse, cookies: () => readonly string[]): v
 
 /** What a store of ours has written for this request so far. */
 function writtenBy({ session, sessionID, sessionStore }: ExpressSessionRequest): readonly string[] {
-  const token =
-    session === undefined || session === null
-      ? sessionID === undefined
-        ? undefined
-        : sessionStore?.endOf?.(sessionID)
-      : viewOf(session)?.writeToken
+  const isEnded = session === undefined || session === null
+  const ended = isEnded && sessionID !== undefined ? sessionStore?.endOf?.(sessionID) : undefined
+  const token = isEnded ? ended : viewOf(session)?.writeToken
   return token === undefined ? NONE : [token]
 }

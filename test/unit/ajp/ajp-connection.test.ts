@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import test from 'ava'
 import fc from 'fast-check'
-import { AjpConnection, type AjpContext } from '../../../lib/ajp/ajp-connection.js'
+import { AjpConnection, type AjpContext, noCounts } from '../../../lib/ajp/ajp-connection.js'
 import { decodeForwardRequest } from '../../../lib/ajp/forward-request.js'
 import { ProtocolError } from '../../../lib/errors.js'
 import type { Stream } from '../../../lib/runtime/runtime.js'
@@ -104,14 +104,7 @@ function contextOf(server: AjpContext['server']): AjpContext {
     server,
     packetSize: 8_192,
     allowedRequestAttributes: undefined,
-    counters: {
-      requests: 0,
-      wrongSecrets: 0,
-      refusedRequests: 0,
-      protocolErrors: 0,
-      oversizedHeaders: 0,
-      aborted: 0,
-    },
+    counters: noCounts(),
     admits: () => true,
     closed: () => {},
   }

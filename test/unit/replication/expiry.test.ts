@@ -1,9 +1,8 @@
 import test from 'ava'
 import { memberId } from '../../../lib/membership/member.js'
-import type { ReplicationMessage } from '../../../lib/replication/messages.js'
-import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE } from '../../../lib/replication/replica-contract.js'
 import { compareAccess } from '../../../lib/replication/stamp.js'
+import { loneReplica } from '../../helpers/lone-replica.js'
 
 const NOW_MS = 1_700_000_000_000
 const ID = memberId(NOW_MS - 10, new Uint8Array(10).fill(1))
@@ -11,22 +10,7 @@ const PEER = memberId(NOW_MS - 5, new Uint8Array(10).fill(2))
 
 /** A ready member that holds a record used `idleMs` ago, and is asked about a use stamped `aheadMs` after its own. */
 function asked(idleMs: number, aheadMs: number): { later: boolean; isAbove: boolean; idleMs: number | undefined } {
-  let nowMs = 0
-  const sent: ReplicationMessage[] = []
-  const replica = new Replica({
-    id: ID,
-    send: (_to, message) => void sent.push(message),
-    monotonic: () => nowMs,
-    clusterTime: () => NOW_MS + nowMs,
-    random: { uint32: () => 7 },
-  })
-  const pass = (ms: number): void => {
-    for (const endMs = nowMs + ms; nowMs < endMs; ) {
-      nowMs += 100
-      replica.tick()
-    }
-  }
-  pass(1_100)
+  const { replica, sent, pass } = loneReplica(ID, NOW_MS)
   const { key } = replica.create(new Map([[MAX_INACTIVE, Buffer.from('10')]]))
   replica.memberAdded({ id: PEER, name: 'b', host: '127.0.0.1', port: 4_000 })
   pass(idleMs)

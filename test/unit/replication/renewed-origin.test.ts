@@ -2,8 +2,9 @@ import test from 'ava'
 import { memberId } from '../../../lib/membership/member.js'
 import type { HandOverReport } from '../../../lib/replication/hand-over.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
-import { Replica } from '../../../lib/replication/replica.js'
+import type { Replica } from '../../../lib/replication/replica.js'
 import { type Digest, SeenSet } from '../../../lib/replication/seen-set.js'
+import { loneReplica } from '../../helpers/lone-replica.js'
 
 const NOW_MS = 1_700_000_000_000
 const HOUR_MS = 3_600_000
@@ -11,23 +12,7 @@ const [ID, PEER] = [life(1), life(2)]
 
 /** A ready member and a peer that says what the test has it say. */
 function met(): { replica: Replica; sent: ReplicationMessage[]; pass: (ms: number) => void } {
-  let nowMs = 0
-  const sent: ReplicationMessage[] = []
-  const replica = new Replica({
-    id: ID,
-    name: 'a',
-    send: (_to, message) => void sent.push(message),
-    monotonic: () => nowMs,
-    clusterTime: () => NOW_MS + nowMs,
-    random: { uint32: () => 7 },
-  })
-  const pass = (ms: number): void => {
-    for (const endMs = nowMs + ms; nowMs < endMs; ) {
-      nowMs += 100
-      replica.tick()
-    }
-  }
-  pass(1_100)
+  const { replica, sent, pass } = loneReplica(ID, NOW_MS, 'a')
   replica.memberAdded({ id: PEER, name: 'b', host: '127.0.0.1', port: 4_000 })
   return { replica, sent, pass }
 }
