@@ -6,7 +6,10 @@ import { fileURLToPath } from 'node:url'
 /** Shares of all waits whose length is told: the median, and ever rarer ones. */
 export const QUANTILES: readonly number[] = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1]
 
-/** What a member answers; each kind of order fills in its part. Times are milliseconds since the epoch. */
+/**
+ * What a member answers; each kind of order fills in its part. Times are milliseconds since the epoch, those of
+ * membership on the clock of `sharedNow`.
+ */
 export interface MemberReply {
   readonly op: string
   /** Milliseconds of CPU since the process began. */
@@ -39,7 +42,7 @@ process.once('exit', () => {
 
 /**
  * A process under measurement: takes one order at a time as a line `op key=value ...` on stdin, answers each with a line
- * of JSON on stdout. So a member may be written in any language.
+ * of JSON on stdout. So a member may be written in any language. A line `{"told": ...}` is news it was not asked for.
  */
 export class MemberProcess {
   readonly #child: ChildProcess
@@ -47,6 +50,8 @@ export class MemberProcess {
   readonly #replies: MemberReply[] = []
   #waiting: (() => void) | undefined
   #exit: string | undefined
+  /** Hears what the process tells unasked. */
+  onTold: (what: unknown) => void = () => {}
 
   constructor(command: string, args: readonly string[], name: string) {
     this.#name = name
@@ -88,12 +93,17 @@ export class MemberProcess {
     }
   }
 
+  /** SIGKILL: gone without a word. */
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
   /** Ends it and waits until it is gone. */
   async end(): Promise<void> {
     if (this.#exit !== undefined) return
     const gone = once(this.#child, 'exit')
     this.#child.stdin?.end()
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 1_000)
+    const timer = setTimeout(() => this.kill(), 1_000)
     await gone
     clearTimeout(timer)
   }
@@ -113,7 +123,9 @@ export class MemberProcess {
 
   #line(line: string): void {
     if (!line.startsWith('{')) return console.error(`${this.#name}: ${line}`)
-    this.#replies.push(JSON.parse(line) as MemberReply)
+    const said = JSON.parse(line) as MemberReply | { readonly told: unknown }
+    if ('told' in said) return this.onTold(said.told)
+    this.#replies.push(said)
     this.#waiting?.()
   }
 

@@ -1,106 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bench, type BenchOptions, type BenchResult, percentile, type Row, type Target } from './bench.js'
-import { type LoopbackGroup, loopbackGroup } from './loopback.js'
-import type { MembershipNews, MembershipOrders } from './membership-member.js'
-import { sharedNow, Worker } from './worker.js'
+import { loopbackGroup } from './loopback.js'
+import { type Candidate, MembershipGroup, OurCandidate } from './membership-group.js'
+import { TribesPeer } from './peers/tribes.js'
 
-const SERVICES = ['multicast', 'static'] as const
+const SERVICES = ['multicast', 'static', 'tribes'] as const
 const NODES = [2, 3, 4, 6, 8]
-const ROUNDS = 3
-const KNOWN_WITHIN_MS = 20_000
+/** What Tribes needs are its timers: few samples say it. */
+const ROUNDS = { multicast: 3, static: 3, tribes: 1 }
 /** Between two events, so that each meets an idle group. */
 const QUIET_MS = 300
 
+type Service = (typeof SERVICES)[number]
 type Event = 'kill' | 'leave' | 'join' | 'ready'
 const EVENTS: readonly Event[] = ['kill', 'leave', 'join', 'ready']
-
-/** One group of processes that come and go. */
-class Group {
-  readonly #group: LoopbackGroup
-  readonly #members = new Map<string, Worker<MembershipOrders>>()
-  readonly #news: MembershipNews[] = []
-  #spare: Worker<MembershipOrders> | undefined
-  #next = 0
-  #heard: () => void = () => {}
-
-  constructor(group: LoopbackGroup) {
-    this.#group = group
-  }
-
-  /** Has the next process loaded, so that a join is not the start of a program. */
-  prepare(): Promise<void> {
-    this.#spare ??= new Worker<MembershipOrders>('membership-member.js')
-    return this.#spare.loaded
-  }
-
-  /** A process joins: until every other member knows of it, and until it has joined itself. */
-  async join(): Promise<{ known: number; ready: number }> {
-    await this.prepare()
-    const worker = this.#spare as Worker<MembershipOrders>
-    this.#spare = undefined
-    const name = `member${this.#next++}`
-    const others = [...this.#members.keys()]
-    worker.onTold = what => {
-      this.#news.push(what as MembershipNews)
-      this.#heard()
-    }
-    const before = this.#news.length
-    this.#members.set(name, worker)
-    const { calledAt, readyAt } = await worker.ask('join', { name, group: this.#group })
-    const knownAt = others.length === 0 ? calledAt : await this.#known('added', name, others.length, before)
-    await this.#complete()
-    return { known: knownAt - calledAt, ready: readyAt - calledAt }
-  }
-
-  /** One member ends, by SIGKILL or by leaving: until every other one knows. */
-  async end(how: 'kill' | 'leave', index: number): Promise<number> {
-    const names = [...this.#members.keys()]
-    const name = names[index % names.length] as string
-    const worker = this.#members.get(name) as Worker<MembershipOrders>
-    this.#members.delete(name)
-    const before = this.#news.length
-    let startedAt = sharedNow()
-    if (how === 'kill') worker.kill()
-    else startedAt = (await worker.ask('leave', undefined)).calledAt
-    const known = (await this.#known('disappeared', name, this.#members.size, before)) - startedAt
-    if (how === 'leave') await worker.stop()
-    return known
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all([...this.#members.values(), ...(this.#spare ? [this.#spare] : [])].map(worker => worker.stop()))
-  }
-
-  /** When the last of `count` members told of it. */
-  async #known(event: MembershipNews['event'], member: string, count: number, from: number): Promise<number> {
-    const told = (): MembershipNews[] =>
-      this.#news.slice(from).filter(news => news.event === event && news.member === member)
-    let timer: NodeJS.Timeout | undefined
-    await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`${told().length} of ${count} knew that ${member} ${event}`)),
-        KNOWN_WITHIN_MS,
-      )
-      this.#heard = () => {
-        if (told().length >= count) resolve()
-      }
-      this.#heard()
-    })
-    clearTimeout(timer)
-    this.#heard = () => {}
-    return Math.max(...told().map(({ at }) => at))
-  }
-
-  /** Resolves when every member sees every other one. */
-  async #complete(): Promise<void> {
-    const workers = [...this.#members.values()]
-    for (;;) {
-      const views = await Promise.all(workers.map(worker => worker.ask('members', undefined)))
-      if (views.every(view => view.length === workers.length - 1)) return
-      await delay(20)
-    }
-  }
-}
 
 /** How long it takes until all know that somebody came or went. */
 export const membership: Bench = {
@@ -109,7 +22,8 @@ export const membership: Bench = {
   describe:
     'Real processes on loopback with the default options, otherwise idle. kill: from SIGKILL, leave: from the call of ' +
     'leave(), join: from the call of createCluster(), each until the last of the other members tells of it; ready: until ' +
-    'createCluster() of the newcomer resolves. One sample per event; percentiles over all passes.',
+    'createCluster() of the newcomer resolves. tribes: Tomcat Tribes with McastService and TcpFailureDetector, from and ' +
+    'to the start() of its channel. One sample per event; percentiles over all passes.',
   measures: [
     { key: 'p50Ms', title: 'p50', unit: 'ms', better: 'less' },
     { key: 'p99Ms', title: 'p99', unit: 'ms', better: 'less' },
@@ -133,40 +47,62 @@ export const membership: Bench = {
 async function run({ quick, passes, pick, progress }: BenchOptions): Promise<BenchResult> {
   const sizes = pick('nodes')?.map(Number) ?? (quick ? [2, 3] : NODES)
   const services = SERVICES.filter(service => pick('service')?.includes(service) ?? true)
+  const missing = services.includes('tribes') ? TribesPeer.missing() : undefined
+  const tribes = services.includes('tribes') && missing === undefined ? new TribesPeer() : undefined
+  const measured = services.filter(service => service !== 'tribes' || tribes !== undefined)
   const samples = new Map<string, number[]>()
   const add = (service: string, nodes: number, event: Event, ms: number): void => {
     const key = `${service} ${nodes} ${event}`
     samples.set(key, [...(samples.get(key) ?? []), ms])
   }
-  for (let pass = 0; pass < passes; pass++) {
-    for (const nodes of sizes) {
-      for (const service of services) {
-        progress(`membership ${service}, ${nodes} nodes, pass ${pass + 1}`)
-        const group = new Group(loopbackGroup(nodes, service))
-        try {
-          for (let i = 0; i < nodes; i++) await group.join()
-          for (let round = 0; round < (quick ? 1 : ROUNDS); round++) {
-            for (const how of ['kill', 'leave'] as const) {
-              await group.prepare()
-              await delay(QUIET_MS)
-              add(service, nodes, how, await group.end(how, pass + round))
-              const { known, ready } = await group.join()
-              add(service, nodes, 'join', known)
-              add(service, nodes, 'ready', ready)
+  try {
+    for (let pass = 0; pass < passes; pass++) {
+      for (const nodes of sizes) {
+        for (const service of measured) {
+          progress(`membership ${service}, ${nodes} nodes, pass ${pass + 1}`)
+          const group = new MembershipGroup(candidates(service, nodes, tribes))
+          try {
+            for (let i = 0; i < nodes; i++) await group.join()
+            for (let round = 0; round < (quick ? 1 : ROUNDS[service]); round++) {
+              for (const how of ['kill', 'leave'] as const) {
+                await group.prepare()
+                await delay(QUIET_MS)
+                add(service, nodes, how, await group.end(how, pass + round))
+                const { known, ready } = await group.join()
+                add(service, nodes, 'join', known)
+                add(service, nodes, 'ready', ready)
+              }
             }
+          } finally {
+            await group.stop()
           }
-        } finally {
-          await group.stop()
         }
       }
     }
+  } finally {
+    await tribes?.end()
   }
   const rows = sizes.flatMap(nodes =>
     services.flatMap(service =>
-      EVENTS.map(event => row(service, nodes, event, samples.get(`${service} ${nodes} ${event}`) ?? [])),
+      EVENTS.map(event => {
+        if (service === 'tribes' && missing !== undefined) {
+          return { labels: { event, service, nodes }, values: {}, note: missing }
+        }
+        return row(service, nodes, event, samples.get(`${service} ${nodes} ${event}`) ?? [])
+      }),
     ),
   )
-  return { rows, targets: targets(rows) }
+  return { rows, targets: targets(rows), versions: { tribes: tribes?.version ?? missing ?? '' } }
+}
+
+/** How processes of one group are begun. */
+function candidates(service: Service, nodes: number, tribes: TribesPeer | undefined): () => Candidate {
+  if (service !== 'tribes') {
+    const group = loopbackGroup(nodes, service)
+    return () => new OurCandidate(group)
+  }
+  const group = loopbackGroup(nodes)
+  return () => (tribes as TribesPeer).candidate(group)
 }
 
 function row(service: string, nodes: number, event: Event, values: readonly number[]): Row {
@@ -183,7 +119,8 @@ function row(service: string, nodes: number, event: Event, values: readonly numb
 }
 
 function targets(rows: readonly Row[]): Target[] {
-  const kills = rows.filter(({ labels }) => labels.event === 'kill').map(({ values }) => values.p99Ms ?? null)
+  const ours = rows.filter(({ labels }) => labels.event === 'kill' && labels.service !== 'tribes')
+  const kills = ours.map(({ values }) => values.p99Ms ?? null)
   const known = kills.filter(value => value !== null)
   return [
     {
