@@ -72,7 +72,14 @@ export interface ClusterOptions {
   readonly users?: UsersOptions
   /**
    * How attribute values become bytes and values again; every member must use the same. Default: msgpackr with structured
-   * clone, which keeps Dates, Maps, Sets, typed arrays and references, and no classes.
+   * clone, which keeps Dates, Maps, Sets, typed arrays and references, and no classes. One that knows yours:
+   *
+   * ```ts
+   * import { addExtension, Packr } from 'msgpackr'
+   * addExtension({ Class: Money, type: 1, write: ({ cents }) => cents, read: cents => new Money(cents) })
+   * const packr = new Packr({ structuredClone: true, moreTypes: true, mapsAsObjects: false })
+   * const codec = { encode: (value: unknown) => packr.pack(value), decode: (bytes: Uint8Array) => packr.unpack(bytes) }
+   * ```
    */
   readonly codec?: SessionCodec
   /** The outside world; tests give a simulated one. Default: this host's. */

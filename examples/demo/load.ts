@@ -4,6 +4,8 @@ import { ATTEMPTS_HEADER, type CartState, ROUTE_COOKIE, STEP_HEADER, STEPS_KEPT 
 
 const RAMP_MS = 2_000
 const CLIENT_TIMEOUT_MS = 10_000
+/** Failures told one by one. */
+const FAILURES_MAX = 50
 
 /** One browser: its cookies, and what it was told is saved. */
 export interface Client {
@@ -69,6 +71,8 @@ export class Load {
   }
   /** Why requests failed, and how often. */
   readonly reasons: Map<string, number> = new Map()
+  /** The first 50 failures: when each ended, what was asked, of whom, and what came of it. */
+  readonly failures: string[] = []
   readonly #agent: Agent
   readonly #port: number
   readonly #options: Required<LoadOptions>
@@ -174,6 +178,11 @@ export class Load {
       if (call.doomed) this.figures[reads ? 'doomedReadErrors' : 'doomedWriteErrors']++
       const reason = error instanceof Error ? error.message : String(error)
       this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1)
+      if (this.failures.length < FAILURES_MAX) {
+        const when = `${new Date().toISOString()}, after ${Date.now() - startedAt} ms`
+        const what = `${reads ? 'read' : `write ${client.step}`} for ${call.route ?? 'any node'}`
+        this.failures.push(`${when}: ${what}${call.doomed ? ', which was being killed' : ''}: ${reason}`)
+      }
     } finally {
       this.#underWay.delete(call)
     }

@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import express, { type Express } from 'express'
 import session, { type SessionData } from 'express-session'
 import { createAjpServer } from '../../lib/ajp/index.js'
-import { TribelineStore } from '../../lib/http/express.js'
+import { routeCookie, TribelineStore } from '../../lib/http/express.js'
 import { readyHandler } from '../../lib/http/index.js'
 import { type Cluster, createCluster } from '../../lib/index.js'
 import { page } from './page.js'
@@ -13,7 +13,6 @@ import {
   type NodeCommand,
   type NodeConfig,
   type NodeMessage,
-  ROUTE_COOKIE,
   STEP_HEADER,
   STEPS_KEPT,
 } from './protocol.js'
@@ -74,7 +73,7 @@ async function main(config: NodeConfig): Promise<void> {
   })
 }
 
-/** The application: nothing in it knows of the cluster but the store. */
+/** The application: nothing in it knows of the cluster but the store and the route cookie. */
 function shop(config: NodeConfig, cluster: Cluster, store: TribelineStore): Express {
   const app = express()
   app.disable('x-powered-by')
@@ -83,7 +82,8 @@ function shop(config: NodeConfig, cluster: Cluster, store: TribelineStore): Expr
   })
   // What a balancer asks every second. Before the node has joined nothing listens: the state transfer comes first.
   app.get('/ready', readyHandler(cluster))
-  app.use((req, res, next) => bindRoute(config.name, req, res, next))
+  // A client that comes from another node may wait a little for what it wrote there; rather that than an old answer.
+  app.use(routeCookie({ cluster, secret: config.secret, name: 'sid', catchUpMs: 2_000 }))
   app.use(session({ secret: config.secret, store, resave: false, saveUninitialized: false, name: 'sid' }))
   app.get('/session', (req, res) => {
     res.json({ id: req.session.count === undefined ? undefined : req.sessionID, ...cart(config.name, req.session) })
@@ -110,14 +110,6 @@ function write(data: Partial<SessionData>, step: number): void {
 
 function cart(node: string, data: Partial<SessionData>): CartState {
   return { node, count: data.count ?? 0, cart: data.cart ?? [], steps: data.steps ?? [] }
-}
-
-/** Rebinds the client to the node that serves it now. */
-function bindRoute(name: string, req: Request, res: Response, next: NextFunction): void {
-  if (!req.headers.cookie?.includes(`${ROUTE_COOKIE}=${name}`)) {
-    res.cookie(ROUTE_COOKIE, name, { httpOnly: true, sameSite: 'lax', path: '/' })
-  }
-  next()
 }
 
 /** Answers, from this node's own copy, for a list of session ids: what a node holds, past any balancer. */

@@ -1,12 +1,13 @@
 import { type Server, STATUS_CODES } from 'node:http'
 import { ProtocolError } from '../errors.js'
-import type { Stream, StreamHandlers } from '../runtime/runtime.js'
+import type { Clock, Stream, StreamHandlers } from '../runtime/runtime.js'
 import { AjpExchange } from './ajp-exchange.js'
 import { ajpInfo } from './ajp-info.js'
 import { AjpSocket } from './ajp-socket.js'
 import { REQUEST_CODE } from './codes.js'
 import { decodeForwardRequest, type ForwardRequest } from './forward-request.js'
 import { httpHead } from './http-head.js'
+import { PacketBatch } from './packet-batch.js'
 import { PacketReader } from './packet-reader.js'
 import { bodyBytesMax, bodyPackets, CPONG, endPacket, getBodyPacket, headersPacket } from './response-packets.js'
 
@@ -24,11 +25,21 @@ export interface AjpCounters {
   oversizedHeaders: number
   /** Requests that ended without a whole response: the client or the handler gave up. */
   aborted: number
+  /** Connections closed because the web server let us wait for longer than `idleTimeoutMs`. */
+  idle: number
 }
 
 /** Nothing went yet. */
 export function noCounts(): AjpCounters {
-  return { requests: 0, wrongSecrets: 0, refusedRequests: 0, protocolErrors: 0, oversizedHeaders: 0, aborted: 0 }
+  return {
+    requests: 0,
+    wrongSecrets: 0,
+    refusedRequests: 0,
+    protocolErrors: 0,
+    oversizedHeaders: 0,
+    aborted: 0,
+    idle: 0,
+  }
 }
 
 /** What the connections of a server share. */
@@ -37,6 +48,7 @@ export interface AjpContext {
   readonly packetSize: number
   readonly allowedRequestAttributes: RegExp | undefined
   readonly counters: AjpCounters
+  readonly clock: Clock
   /** Whether the secret of a request is right. */
   admits(secret: string | undefined): boolean
   /** The connection is over. */
@@ -48,6 +60,9 @@ export class AjpConnection implements StreamHandlers {
   readonly #stream: Stream
   readonly #context: AjpContext
   readonly #reader: PacketReader
+  readonly #batch: PacketBatch
+  /** When the web server last did its part: a whole packet came, or bytes went. */
+  #activeMs: number
   #exchange: AjpExchange | undefined
   /** Bytes of the request's body that have not come; undefined: not known. */
   #bodyLeft: number | undefined = 0
@@ -63,6 +78,8 @@ export class AjpConnection implements StreamHandlers {
     this.#stream = stream
     this.#context = context
     this.#reader = new PacketReader(context.packetSize)
+    this.#batch = new PacketBatch(stream, context.clock)
+    this.#activeMs = context.clock.monotonic()
   }
 
   /**
@@ -78,13 +95,26 @@ export class AjpConnection implements StreamHandlers {
   /** Closes at once. */
   destroy(): void {
     this.#isDeaf = true
+    this.#batch.drop()
     this.#stream.destroy()
+  }
+
+  /**
+   * Closes if the web server has let us wait since then: for a request, or the rest of one, or for an answer to be taken.
+   * The application may take as long as it likes.
+   */
+  expire(sinceMs: number): void {
+    const isItsTurn = this.#exchange === undefined || this.#bodyIsDue || this.#stream.bufferedBytes > 0
+    if (!isItsTurn || this.#activeMs > sinceMs) return
+    if (!this.#isDeaf) this.#context.counters.idle++
+    this.destroy()
   }
 
   data(bytes: Uint8Array): void {
     if (this.#isDeaf) return
     try {
       for (const payload of this.#reader.read(bytes)) {
+        this.#activeMs = this.#context.clock.monotonic()
         this.#take(payload)
         if (this.#isDeaf) return
       }
@@ -96,6 +126,8 @@ export class AjpConnection implements StreamHandlers {
   }
 
   drain(): void {
+    this.#activeMs = this.#context.clock.monotonic()
+    this.#batch.drained()
     this.#exchange?.resume()
   }
 
@@ -145,7 +177,7 @@ export class AjpConnection implements StreamHandlers {
       // A name of the response may have a code of two bytes, so its text may be longer than the packet.
       this.#exchange = new AjpExchange(head, socket, packetSize * 2, {
         headers: (status, message, headers) => this.#head(status, message, headers),
-        data: bytes => this.#stream.write(bodyPackets(bytes, packetSize)),
+        data: bytes => this.#batch.add(bodyPackets(bytes, packetSize)),
         end: () => this.#end(),
         failed: () => this.#fail(),
         hungry: () => this.#askForBody(),
@@ -190,14 +222,14 @@ export class AjpConnection implements StreamHandlers {
     if (this.#bodyIsDue || this.#bodyLeft === 0 || this.#isDeaf) return
     this.#bodyIsDue = true
     const most = bodyBytesMax(this.#context.packetSize)
-    this.#stream.write(getBodyPacket(Math.min(most, this.#bodyLeft ?? most)))
+    this.#batch.add(getBodyPacket(Math.min(most, this.#bodyLeft ?? most)))
   }
 
   #head(status: number, message: string, headers: readonly string[]): void {
     const { packetSize, counters } = this.#context
     const packet = headersPacket(status, message, headers, packetSize)
     if (packet !== undefined) {
-      this.#stream.write(packet)
+      this.#batch.add(packet)
       return
     }
     counters.oversizedHeaders++
@@ -207,8 +239,10 @@ export class AjpConnection implements StreamHandlers {
 
   #end(): void {
     this.#exchange = undefined
-    this.#stream.write(endPacket(!this.#isClosing))
+    this.#activeMs = this.#context.clock.monotonic()
+    this.#batch.add(endPacket(!this.#isClosing))
     if (this.#isClosing) this.#finish()
+    else this.#batch.flush()
   }
 
   #fail(): void {
@@ -229,14 +263,15 @@ export class AjpConnection implements StreamHandlers {
   #refuse(status: number): void {
     const { packetSize } = this.#context
     const headers = ['Content-Length', '0']
-    this.#stream.write(headersPacket(status, STATUS_CODES[status] ?? '', headers, packetSize) as Buffer)
-    this.#stream.write(endPacket(false))
+    this.#batch.add(headersPacket(status, STATUS_CODES[status] ?? '', headers, packetSize) as Buffer)
+    this.#batch.add(endPacket(false))
     this.#finish()
   }
 
   /** Says that no more comes, and reads on without looking: to close over unread bytes would lose the last answer. */
   #finish(): void {
     this.#isDeaf = true
+    this.#batch.flush()
     this.#stream.end()
   }
 }

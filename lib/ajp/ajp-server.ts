@@ -3,9 +3,11 @@ import { createServer, type RequestListener, Server } from 'node:http'
 import { InvalidOptionError, ListenError } from '../errors.js'
 import { custom, type RulesOf, resolve, text, wholeNumber } from '../options.js'
 import { createNodeRuntime } from '../runtime/node-runtime.js'
-import type { Clock, Endpoint, Listener, Runtime, Stream, StreamHandlers } from '../runtime/runtime.js'
+import type { Endpoint, Listener, Runtime, Stream, StreamHandlers, Timer } from '../runtime/runtime.js'
 import { AjpConnection, type AjpContext, type AjpCounters, noCounts } from './ajp-connection.js'
 
+/** Connections are looked at this often within `idleTimeoutMs`. */
+const LOOKS = 4
 /** So long after `close` a web server that was told "here I am" may still send the request it asked for. */
 const PROMISE_MS = 1_000
 
@@ -25,6 +27,13 @@ export interface AjpServerOptions {
   readonly packetSize?: number
   /** Open connections, 1 to 65,536; more are closed at once. Default 1,024. Apache keeps one for each of its threads. */
   readonly maxConnections?: number
+  /**
+   * Milliseconds, up to 86,400,000 (a day), for which a web server may leave us waiting: for its next request (mod_jk's
+   * `connection_pool_timeout`, Tomcat's `connectionTimeout`), for the rest of one, or until it takes what we send. Then the
+   * connection is closed, a quarter of that later at most. The time an application needs does not count. 0: never.
+   * Default 600,000. Longer than the web server's own, or it finds connections closed; `ping_mode=A` notices in time.
+   */
+  readonly idleTimeoutMs?: number
   /**
    * Names of the attributes (`JkEnvVar`) that the application may see; the whole name must match. Default: none. Those
    * of AJP itself, such as the client's port, are always there. Others are dropped.
@@ -50,6 +59,7 @@ const RULES: RulesOf<ResolvedOptions> = {
   secret: custom('', 'a text that is not empty', value => typeof value === 'string' && value !== ''),
   packetSize: wholeNumber(8_192, 8_192, 65_536),
   maxConnections: wholeNumber(1_024, 1, 65_536),
+  idleTimeoutMs: wholeNumber(600_000, 0, 86_400_000),
 }
 
 /**
@@ -58,11 +68,11 @@ const RULES: RulesOf<ResolvedOptions> = {
  */
 export class AjpServer {
   readonly #context: AjpContext
-  readonly #clock: Clock
-  readonly #maxConnections: number
+  readonly #limits: Required<Pick<AjpServerOptions, 'maxConnections' | 'idleTimeoutMs'>>
   readonly #connections = new Set<AjpConnection>()
   readonly #figures = { accepted: 0, refusedConnections: 0 }
   #listener: Listener | undefined
+  #look: Timer | undefined
   #isClosing = false
   #empty = (): void => {}
   readonly #emptied = new Promise<void>(resolve => {
@@ -70,10 +80,12 @@ export class AjpServer {
   })
 
   /** Use {@link createAjpServer}. */
-  constructor(context: Omit<AjpContext, 'closed'>, maxConnections: number, clock: Clock) {
-    this.#clock = clock
+  constructor(
+    context: Omit<AjpContext, 'closed'>,
+    limits: Required<Pick<AjpServerOptions, 'maxConnections' | 'idleTimeoutMs'>>,
+  ) {
     this.#context = { ...context, closed: connection => this.#forget(connection) }
-    this.#maxConnections = maxConnections
+    this.#limits = limits
   }
 
   /** Where it listens: the port it got. */
@@ -130,7 +142,7 @@ export class AjpServer {
   }
 
   #accept(stream: Stream): StreamHandlers {
-    if (this.#isClosing || this.#connections.size >= this.#maxConnections) {
+    if (this.#isClosing || this.#connections.size >= this.#limits.maxConnections) {
       this.#figures.refusedConnections++
       stream.destroy()
       return { data: () => {}, closed: () => {} }
@@ -138,7 +150,20 @@ export class AjpServer {
     this.#figures.accepted++
     const connection = new AjpConnection(stream, this.#context)
     this.#connections.add(connection)
+    if (this.#look === undefined) this.#lookLater()
     return connection
+  }
+
+  #lookLater(): void {
+    const { clock } = this.#context
+    const { idleTimeoutMs } = this.#limits
+    if (idleTimeoutMs === 0) return
+    this.#look = clock.setTimer(idleTimeoutMs / LOOKS, () => {
+      this.#look = undefined
+      const sinceMs = clock.monotonic() - idleTimeoutMs
+      for (const connection of this.#connections) connection.expire(sinceMs)
+      if (this.#connections.size > 0) this.#lookLater()
+    })
   }
 
   #beginToClose(): void {
@@ -150,11 +175,15 @@ export class AjpServer {
 
   #closeAll(keepsPromises: boolean): void {
     for (const connection of this.#connections) connection.close(keepsPromises)
-    if (this.#connections.size > 0) this.#clock.setTimer(PROMISE_MS, () => this.#closeAll(false))
+    if (this.#connections.size > 0) this.#context.clock.setTimer(PROMISE_MS, () => this.#closeAll(false))
   }
 
   #forget(connection: AjpConnection): void {
     this.#connections.delete(connection)
+    if (this.#connections.size === 0) {
+      this.#look?.cancel()
+      this.#look = undefined
+    }
     if (this.#isClosing && this.#connections.size === 0) this.#empty()
   }
 }
@@ -176,7 +205,7 @@ export async function createAjpServer(
   runtime: Pick<Runtime, 'clock' | 'network'> = createNodeRuntime(),
 ): Promise<AjpServer> {
   const { allowedRequestAttributes, ...given } = options
-  const { host, port, secret, packetSize, maxConnections } = resolve<ResolvedOptions>(RULES, given)
+  const { host, port, secret, packetSize, ...limits } = resolve<ResolvedOptions>(RULES, given)
   if (allowedRequestAttributes !== undefined && !(allowedRequestAttributes instanceof RegExp)) {
     throw new InvalidOptionError('allowedRequestAttributes', 'a regular expression', allowedRequestAttributes)
   }
@@ -189,10 +218,10 @@ export async function createAjpServer(
       packetSize,
       allowedRequestAttributes: wholeName(allowedRequestAttributes),
       counters: noCounts(),
+      clock: runtime.clock,
       admits: secretCheck(secret),
     },
-    maxConnections,
-    runtime.clock,
+    limits,
   )
   await server.listen(runtime, { host, port })
   return server

@@ -8,6 +8,7 @@ import type { SessionOptions } from './requests/session-options.js'
 export type { CookieRouting } from './cookies/cookie-value.js'
 export type { SessionCookieOptions } from './cookies/session-cookie.js'
 export type { RegenerateOptions, RequestSession, RequestSessionMethods } from './requests/request-session.js'
+export type { RequestTest } from './requests/request-test.js'
 export { SessionHttpStats } from './requests/session-http-stats.js'
 export type { SessionMove } from './requests/session-options.js'
 

@@ -9,12 +9,13 @@ import {
   type RecordStore,
 } from '../replication/replica-contract.js'
 import { creationDot } from '../replication/stamp.js'
-import type { Clock, Random } from '../runtime/runtime.js'
+import type { Random } from '../runtime/runtime.js'
 import { checkPrincipal, LOGIN, PRINCIPAL } from '../session/principal.js'
 import type { ReceiptOptions } from '../session/receipts.js'
 import { Receipts } from '../session/receipts.js'
 import { SafeEmitter } from '../session/safe-emitter.js'
 import { ENDS_AT, PUBLIC_ID, readNumber, type Session, writeNumber } from '../session/session.js'
+import { clusterTimeOf, type SessionClocks } from '../session/session-clocks.js'
 import { type InvalidateOptions, type SessionWhy, whyOf } from '../session/session-ending.js'
 import type { CommitOptions, SessionCause, SessionManager } from '../session/session-manager.js'
 import { writeToken } from '../session/write-token.js'
@@ -65,17 +66,14 @@ export interface EndAllOptions extends Omit<CommitOptions, 'storeEmpty' | 'detec
 }
 
 /** What Users works with. */
-export interface UsersParts {
+export interface UsersParts extends SessionClocks {
   readonly store: RecordStore
   readonly sessions: SessionManager
-  readonly clock: Clock
   readonly random: Random
   /** Calls back for every change of the store, synchronously, local ones included. Returns how to end that. */
   readonly onChange: (listener: (change: RecordChange) => void) => () => void
   /** What receipts of {@link Users.endAll} wait for: the session manager's options. */
   readonly receipts: ReceiptOptions
-  /** Milliseconds of cluster time, which no step of one host's clock moves. Default: the wall clock's. */
-  readonly clusterMs?: () => number
 }
 
 /**
@@ -134,6 +132,8 @@ export class Users {
    * `keepId`. If the principal has as many logins as it may, the oldest of them end (`endOldest`), or this one is refused.
    * A session that was somebody's changes hands with all its attributes; end it first if they are not to be seen. The
    * receipt is as of a commit, and says nothing of the sessions that end for it.
+   *
+   * With express-session, pass what `sessionOf` of `tribeline/express` gives, and `keepId`: see there.
    *
    * Two members that log in one principal at the same time both say yes; then the surplus ends, see {@link Users}. A
    * session nobody uses any more keeps its place until it is removed.
@@ -318,11 +318,11 @@ export class Users {
 
   /** The record of a sign-on that is not over. */
   #standing(signOnId: string): RecordKey | undefined {
-    const { store, clock, clusterMs = () => clock.wall() } = this.#parts
+    const { store } = this.#parts
     const [key] = this.#records.signOnIds.keys(signOnId)
     if (key === undefined) return undefined
     const endsAt = readNumber(store.attribute(key, ENDS_AT))
-    if (endsAt !== undefined && endsAt <= clusterMs()) return undefined
+    if (endsAt !== undefined && endsAt <= clusterTimeOf(this.#parts)()) return undefined
     // That all its sessions have expired is so before they are removed, and it with them.
     const linked = this.#records.linked.keys(key)
     const isUsed = linked.length === 0 ? (store.idleMs(key) ?? 0) < ORPHAN_MS : linked.some(one => this.#view(one))

@@ -32,7 +32,10 @@ export class CounterClient {
         for (const line of res.headers['set-cookie'] ?? []) this.#keep(line)
         text(res).then(body => {
           if (res.statusCode === 200) resolve(JSON.parse(body) as CounterReply)
-          else reject(new Error(`Status ${res.statusCode}`))
+          else
+            reject(
+              new Error(`Status ${res.statusCode} for ${method} with ${cookie || 'no cookie'}: ${body.slice(0, 200)}`),
+            )
         }, reject)
       })
       req.on('error', reject)

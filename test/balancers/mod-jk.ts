@@ -28,11 +28,11 @@ export const modJk: Balancer = {
       `JkWorkersFile ${place.dir}/workers.properties`,
       `JkShmFile ${place.dir}/jk.shm`,
       'JkLogFile "|/bin/cat"',
-      'JkLogLevel error',
+      'JkLogLevel info',
     ]),
   args: apache.args,
   routings: { jvmRoute: ['#worker.tribeline.session_cookie=', 'worker.tribeline.session_cookie='] },
-  repeatsWrites: ['recovery_options=7', 'recovery_options=4'],
+  repeatsWrites: ['recovery_options=7', 'recovery_options=6'],
   repeatsReads: false,
   learnsByRefusal: true,
 }

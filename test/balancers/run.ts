@@ -80,7 +80,7 @@ async function sticky(balancer: Balancer, installed: Installed): Promise<string>
         unharmed(await killOnly(fleet, front)),
       ))
     return [
-      `200 sessions, ${outcome.requests} requests, 0 lost`,
+      `200 sessions, ${outcome.requests} requests in up to ${outcome.longestMs} ms, 0 lost`,
       `killed the node of ${outcome.owned} with ${outcome.doomed} requests under way:` +
         ` ${outcome.writeErrors} writes and ${outcome.readErrors} reads failed, no others`,
       ...(repeated ? [`none of ${repeated.doomed} when writes are repeated`] : []),
@@ -92,7 +92,7 @@ async function sticky(balancer: Balancer, installed: Installed): Promise<string>
 }
 
 function unharmed<T extends { readonly wrong: readonly string[] }>(outcome: T): T {
-  if (outcome.wrong.length > 0) throw new Error(`${outcome.wrong.join(', ')} ${JSON.stringify(outcome)}`)
+  if (outcome.wrong.length > 0) throw new Error(`${outcome.wrong.join(', ')} ${JSON.stringify(outcome, undefined, 1)}`)
   return outcome
 }
 
@@ -174,7 +174,7 @@ async function withBalancer<T>(
     return await run(front)
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error)
-    throw new Error(`${said}\n${front.output}`)
+    throw new Error(`${said}\n${await front.output()}`)
   } finally {
     await front.stop()
   }

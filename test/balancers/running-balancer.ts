@@ -16,7 +16,8 @@ const EXAMPLES = fileURLToPath(new URL('../../../examples/balancers/', import.me
 const ADDRESSES = ['10.0.0.11:3000', '10.0.0.12:3000', '10.0.0.13:3000']
 const LISTENS_WITHIN_MS = 5_000
 const EXIT_WITHIN_MS = 3_000
-const OUTPUT_CHARS_MAX = 20_000
+const OUTPUT_CHARS_MAX = 10_000_000
+const TAIL_CHARS = 5_000
 
 /** A program that is there. */
 export interface Installed {
@@ -98,15 +99,17 @@ export class RunningBalancer {
       await Promise.race([listens(place.port), ended(child)])
       return running
     } catch (error) {
-      const said = running.output
+      const said = await running.output()
       await running.stop()
       throw new Error(`${balancer.name} did not start: ${error instanceof Error ? error.message : error}\n${said}`)
     }
   }
 
-  /** The last lines it wrote. */
-  get output(): string {
-    return this.#output
+  /** The last lines it wrote, and where the rest is. */
+  async output(): Promise<string> {
+    const file = `${this.#place.dir}.log`
+    await writeFile(file, this.#output)
+    return `${this.#output.slice(-TAIL_CHARS)}\nAll of it: ${file}`
   }
 
   /** Tells it that the node on this port is about to be stopped, where it must be told. */

@@ -23,6 +23,11 @@ const FAILOVER_WITHIN_MS = 10_000
 /** What happened to the clients while their node died, came back and was stopped as planned. */
 export interface Outcome {
   readonly requests: number
+  /**
+   * The longest answer before the kill, in milliseconds. Beyond a balancer's patience with a check, about a second, it sends
+   * clients of a node that lives elsewhere, to the one that is killed too: then the machine was too busy to tell anything.
+   */
+  readonly longestMs: number
   /** Clients of the killed node, and their requests under way when it died. */
   readonly owned: number
   readonly doomed: number
@@ -38,6 +43,8 @@ export interface Outcome {
   readonly plannedErrors: number
   /** Why requests failed, and how often. */
   readonly reasons: Readonly<Record<string, number>>
+  /** The first of them, one by one. */
+  readonly failures: readonly string[]
   /** What must not be; empty if all is well. */
   readonly wrong: readonly string[]
 }
@@ -52,13 +59,13 @@ export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, 
     const victim = busiest(fleet, load)
     const owned = ownedBy(load, victim)
     const before = load.figures.clientErrors
+    const longestMs = load.figures.longestDirectMs
     const failoverMs = await killInMidLoad(fleet, load, victim)
     await delay(DOWN_MS)
     await fleet.start(victim.name)
     const backMs = await servesAgain(front.port, victim.name)
     const { doomed, doomedWriteErrors, doomedReadErrors, clientErrors } = load.figures
     const staleBefore = load.figures.staleReads
-    load.moveTo(victim.name)
     const movedBack = await movedTo(load, victim)
     const errorsBefore = load.figures.clientErrors
     const stillThere = await plannedStop(fleet, front, load, victim)
@@ -71,6 +78,7 @@ export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, 
     const plannedErrors = figures.clientErrors - errorsBefore
     return {
       requests: figures.requests,
+      longestMs,
       owned,
       doomed,
       writeErrors: doomedWriteErrors,
@@ -80,6 +88,7 @@ export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, 
       movedBack,
       plannedErrors,
       reasons: Object.fromEntries(load.reasons),
+      failures: load.failures,
       wrong: found({
         'errors before the kill': before,
         'errors beside the requests at the dead node': clientErrors - before - doomedWriteErrors - doomedReadErrors,
@@ -103,7 +112,10 @@ export async function killRestartAndDrain(fleet: Fleet, front: RunningBalancer, 
 }
 
 /** Kills the busiest node once, with the balancer changed to repeat writes: no client may notice. */
-export async function killOnly(fleet: Fleet, { port }: RunningBalancer): Promise<Pick<Outcome, 'doomed' | 'wrong'>> {
+export async function killOnly(
+  fleet: Fleet,
+  { port }: RunningBalancer,
+): Promise<Pick<Outcome, 'doomed' | 'failures' | 'wrong'>> {
   const load = new Load(port, SESSIONS, LOAD)
   load.start()
   try {
@@ -118,6 +130,7 @@ export async function killOnly(fleet: Fleet, { port }: RunningBalancer): Promise
     const { doomed, clientErrors, staleReads, lostSessions, lostWrites } = load.figures
     return {
       doomed,
+      failures: load.failures,
       wrong: found({
         'errors although writes are repeated': clientErrors,
         'answers of an old state': staleReads,
@@ -172,9 +185,13 @@ async function servesAgain(port: number, name: string): Promise<number> {
   }
 }
 
-/** Waits until all clients were served by this node, but not for ever; how many were. */
+/**
+ * Has all clients served by this node, but does not wait for ever; how many were. Said more than once: a node that has
+ * just started may keep the balancer waiting for so long that it sends some elsewhere, where they are bound anew.
+ */
 async function movedTo(load: Load, node: NodeHandle): Promise<number> {
   for (const deadline = Date.now() + MOVED_WITHIN_MS; Date.now() < deadline; await delay(100)) {
+    load.moveTo(node.name)
     if (ownedBy(load, node) === load.clients.length) break
   }
   return ownedBy(load, node)

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { TribelineStore } from '../../lib/http/express.js'
 import { FastifySessionStore } from '../../lib/http/fastify.js'
 import { KoaSessionStore } from '../../lib/http/koa.js'
 import { oneManager } from '../helpers/session-managers.js'
@@ -109,6 +110,63 @@ for (const { name, cookie, serve } of libraries) {
     )
   })
 }
+
+for (const { name, serve } of libraries) {
+  test(`${name}: requests that may only look change nothing, and what they tried is an error`, async t => {
+    const cluster = oneManager()
+    const { store } = cluster
+    const readOnly = /^\/look/
+    const port = await serve(
+      t,
+      cluster,
+      async (url, bag) => {
+        if (url.endsWith('/write')) bag.count = Number(bag.count ?? 0) + 1
+        if (url.endsWith('/in-place')) (bag.list as number[]).push(2)
+        if (url.endsWith('/begin')) Object.assign(bag, { count: 0, list: [1] })
+        return url.endsWith('/end') ? 'end' : undefined
+      },
+      {},
+      { readOnly },
+    )
+    const browser = new Browser(port)
+    await new Browser(port).get('/look/write')
+    await new Browser(port).get('/look')
+    t.is(cluster.sessions.size, 0)
+    await browser.get('/begin')
+    const [written, touched] = [store.written.length, store.touches]
+    t.like(JSON.parse((await browser.get('/look')).text), { count: 0, list: [1] })
+    t.true(store.touches > touched, 'looking is a use')
+    for (const path of ['/look/write', '/look/in-place']) {
+      const { status } = await browser.get(path)
+      // express-session sends the answer before it saves, and hands the error to the application.
+      t.is(status, name === 'express-session' ? 200 : 500, path)
+    }
+    if (name !== 'express-session') await browser.get('/look/end')
+    t.is(store.written.length, written)
+    t.like(JSON.parse((await browser.get('/write')).text), { count: 1, list: [1] })
+  })
+}
+
+test('stores: without a callback too few receipts end no process, with one they are its error', async t => {
+  const cluster = oneManager({ onShortfall: 'throw' })
+  const { sessions } = cluster
+  cluster.store.outcome = 'short'
+  const data = { cookie: { originalMaxAge: null }, a: 1 } as never
+  const express = new TribelineStore({ sessions })
+  for (const store of [express, new FastifySessionStore({ sessions })]) {
+    store.set('one', data)
+    t.is(sessions.size, 1)
+    store.destroy('one')
+    t.is(sessions.size, 0)
+    t.like(await new Promise(resolve => store.set('two', data, resolve as () => void)), { code: 'SEND_FAILED' })
+    express.clear()
+    t.is(sessions.size, 0)
+  }
+  const koa = new KoaSessionStore({ sessions })
+  await t.throwsAsync(koa.set('one', { a: 1 }), { code: 'SEND_FAILED' })
+  // Rejections that nobody handles fail this test.
+  await new Promise(resolve => setImmediate(resolve))
+})
 
 test('express-session and @fastify/session share one session', async t => {
   const cluster = oneManager()

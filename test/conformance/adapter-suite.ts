@@ -57,6 +57,15 @@ export class Browser {
     return this.at(this.#port, path, headers)
   }
 
+  /** Takes over what an answer says of cookies. */
+  keep(set: readonly string[]): void {
+    for (const one of set) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(one) ?? []
+      if (/; Max-Age=0/i.test(one)) this.cookies.delete(name)
+      else this.cookies.set(name, value)
+    }
+  }
+
   /** The same client at another member. */
   async at(port: number, path: string, headers: Record<string, string> = {}): Promise<Answer> {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
@@ -65,11 +74,7 @@ export class Browser {
       redirect: 'manual',
     })
     const set = response.headers.getSetCookie()
-    for (const one of set) {
-      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(one) ?? []
-      if (/; Max-Age=0/i.test(one)) this.cookies.delete(name)
-      else this.cookies.set(name, value)
-    }
+    this.keep(set)
     return { status: response.status, headers: response.headers, set, text: await response.text() }
   }
 }
@@ -322,11 +327,7 @@ export function adapterSuite(test: TestFn, adapter: Adapter): void {
     const cluster = oneManager()
     const errors: unknown[] = []
     const port = await serve(t, { cluster, secret, onError: error => errors.push(error) }, ({ session }) => {
-      session.bad = {
-        get value(): never {
-          throw new Error('cannot be read')
-        },
-      }
+      session.bad = unreadable
       return 'sent'
     })
     const { status, text } = await new Browser(port).get('/')
@@ -471,6 +472,34 @@ export function adapterSuite(test: TestFn, adapter: Adapter): void {
     t.truthy(named((await new Browser(port).get('/')).set, SID))
     t.is(seen, 7)
   })
+
+  check(
+    'a save that nobody awaits ends no process: too few receipts are an event, what cannot be stored is reported',
+    async t => {
+      const cluster = oneManager({ onShortfall: 'throw' })
+      const errors: unknown[] = []
+      let shortfalls = 0
+      cluster.sessions.on('shortfall', () => shortfalls++)
+      cluster.store.outcome = 'short'
+      const port = await serve(t, { cluster, secret, onError: error => errors.push(error) }, ({ url, session }) => {
+        session.value = url === '/good' ? 1 : unreadable
+        void session.save()
+        if (url === '/good') session.changeId()
+        return 'sent'
+      })
+      t.is((await new Browser(port).get('/good')).text, 'sent')
+      t.deepEqual([shortfalls > 0, errors.length], [true, 0])
+      t.is((await new Browser(port).get('/bad')).text, 'sent')
+      t.regex(errors.join(), /^Error: cannot be read$/)
+    },
+  )
+}
+
+/** Nobody can encode it. */
+const unreadable = {
+  get value(): never {
+    throw new Error('cannot be read')
+  },
 }
 
 function add(sessions: DeltaManager, id: string, by: number): void {

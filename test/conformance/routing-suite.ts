@@ -80,6 +80,30 @@ export function routingSuite(test: TestFn, adapter: Adapter): void {
     t.is(browser.cookies.get(SEEN)?.split('~').length, 2)
   })
 
+  check('answers of two members to parallel requests leave both writes named, whichever comes last', async t => {
+    for (const reversed of [false, true]) {
+      const [a, b] = twoManagers()
+      const options = { secret, catchUpMs: 0 }
+      const look: typeof counting = visit => (visit.url === '/look' ? String(visit.session.stale) : counting(visit))
+      const first = await serve(t, { ...options, cluster: { ...a, members: [{ name: 'node2' }] } }, look)
+      const second = await serve(t, { ...options, cluster: { ...b, members: [{ name: 'node1' }] } }, look)
+      const browser = new Browser(first)
+      await browser.get('/')
+      const [one, other] = [new Browser(first, browser.cookies), new Browser(second, browser.cookies)]
+      a.store.held = true
+      b.store.held = true
+      const answers = [await one.get('/'), await other.get('/')]
+      for (const { set } of reversed ? answers.reverse() : answers) browser.keep(set)
+      t.is((await browser.at(first, '/look')).text, 'true')
+      t.is((await browser.at(second, '/look')).text, 'true')
+      a.store.flush()
+      t.is((await browser.at(second, '/look')).text, 'false')
+      t.is((await browser.at(first, '/look')).text, 'true')
+      b.store.flush()
+      t.is((await browser.at(first, '/look')).text, 'false')
+    }
+  })
+
   check('a session that is not here yet does not give way to an empty one', async t => {
     const { a, b, second, browser } = await both(t, { catchUpMs: 0, saveUninitialized: true })
     a.store.held = true

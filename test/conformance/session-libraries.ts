@@ -84,6 +84,8 @@ export const libraries: readonly Library[] = [
     async serve(t, cluster, handler, more, storing) {
       const app = new Koa()
       app.keys = [secret]
+      // What a store refuses is an answer with 500 here, and needs no telling.
+      app.silent = storing?.readOnly !== undefined
       app.use(koaSession({ store: new KoaSessionStore({ ...storing, sessions: cluster.sessions }), ...more }, app))
       app.use(async ctx => {
         const holder = ctx as unknown as { session: Bag | null }

@@ -61,6 +61,21 @@ for (const [turn, adapter] of adapters.entries()) {
     t.not((await other.get('/login')).text, 'LOGIN_REFUSED')
   })
 
+  test(`${name}: a login or logout that nobody awaits stands, and ends no process for want of receipts`, async t => {
+    const [cluster] = userMembers({}, { onShortfall: 'throw' })
+    cluster.store.outcome = 'short'
+    const port = await adapter.serve(t, { cluster, secret }, ({ url, session }) => {
+      if (url === '/login') void session.login('ann')
+      else if (url === '/logout') void session.logout()
+      return session.principal ?? 'nobody'
+    })
+    const browser = new Browser(port)
+    await browser.get('/login')
+    t.is((await browser.get('/')).text, 'ann')
+    await browser.get('/logout')
+    t.is((await browser.get('/')).text, 'nobody')
+  })
+
   const serveBoth = async (
     t: Parameters<typeof adapter.serve>[0],
     [one, two]: [UserMember, UserMember],

@@ -633,6 +633,95 @@ test('a planned stop does not wait for a web server that looks at its idle conne
   t.is(ajp.stats().aborted, 0)
 })
 
+/** Time stands still until it is told to move; turns of the event loop end as ever. */
+class SlowClock extends VirtualClock {
+  override soon(run: () => void): void {
+    setImmediate(run)
+  }
+}
+
+test('a web server that lets us wait is given up, an application that does is not', async t => {
+  const clock = new SlowClock()
+  const network = createNodeRuntime().network
+  let answer = (): void => {}
+  let isAsked = (): void => {}
+  const asked = new Promise<void>(resolve => {
+    isAsked = resolve
+  })
+  const target: RequestListener = (req, res) => {
+    if (req.url === '/slow') {
+      answer = () => res.end('at last')
+      isAsked()
+    } else if (req.url === '/large') res.end(Buffer.alloc(16 << 20))
+    else req.resume().on('end', () => res.end('ok'))
+  }
+  const ajp = await createAjpServer(target, { port: 0, idleTimeoutMs: 1_000 }, { clock, network })
+  t.teardown(() => ajp.closeAllConnections())
+  const open = async (): Promise<AjpClient> => {
+    const client = await AjpClient.connect(ajp.port)
+    t.teardown(() => client.destroy())
+    return client
+  }
+  const [silent, halfway, bodiless, slow, unread, busy] = (await Promise.all(Array.from({ length: 6 }, open))) as [
+    AjpClient,
+    AjpClient,
+    AjpClient,
+    AjpClient,
+    AjpClient,
+    AjpClient,
+  ]
+  halfway.socket.write(packet(forwardRequest()).subarray(0, 20))
+  bodiless.socket.write(
+    packet(
+      forwardRequest({
+        method: POST,
+        headers: [
+          ['host', 'x'],
+          [CONTENT_LENGTH, '9'],
+        ],
+      }),
+    ),
+  )
+  slow.socket.write(packet(forwardRequest({ uri: '/slow' })))
+  unread.socket.pause()
+  unread.socket.write(packet(forwardRequest({ uri: '/large' })))
+  await asked
+  t.is((await busy.request())?.status, 200)
+  for (let turn = 0; turn < 8; turn++) {
+    clock.advance(250)
+    // One byte is no packet.
+    if (turn < 4) halfway.socket.write(packet(forwardRequest()).subarray(20 + turn, 21 + turn))
+    t.true(await busy.cping(), 'who asks is there')
+  }
+  for (const client of [silent, halfway, bodiless]) t.is(await client.next(), undefined)
+  unread.socket.resume()
+  await unread.closed
+  t.like(ajp.stats(), { idle: 4, connections: 2 })
+  answer()
+  t.is((await slow.answer())?.body.toString(), 'at last')
+  clock.advance(750)
+  t.true(await busy.cping())
+  t.is(ajp.stats().connections, 2)
+  clock.advance(500)
+  t.is(await slow.next(), undefined)
+  t.like(ajp.stats(), { idle: 5, connections: 1 })
+  busy.destroy()
+  await busy.closed
+  await ajp.close()
+})
+
+test('a short response is written at once', async t => {
+  const { port } = await serve(t, (_req, res) => res.setHeader('X-Own', '1').end('short'))
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  for (let turn = 0; turn < 20; turn++) {
+    socket.write(packet(forwardRequest()))
+    const [bytes] = (await once(socket, 'data')) as [Buffer]
+    t.is(bytes.toString('latin1').match(/AB/g)?.length, 3, 'head, body and end')
+    t.is(bytes.at(-2), 5)
+  }
+})
+
 test('what takes too long can be cut off', async t => {
   let hung = (): void => {}
   const begun = new Promise<void>(resolve => {
@@ -679,7 +768,7 @@ test('a drain waits for requests over AJP, and cuts them off after its time', as
     return client
   }
   const [slow, endless] = [await begin('/slow'), await begin('/endless')]
-  const drained = cluster.drain({ server: ajp, graceMs: 0, requestTimeoutMs: 500 })
+  const drained = cluster.drain({ server: ajp, graceMs: 0, requestTimeoutMs: 1_000 })
   answer()
   t.like(await slow.answer(), { status: 200, reuse: false })
   t.is((await drained).connectionsCut, 1)

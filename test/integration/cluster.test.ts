@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
 import test from 'ava'
+import { addExtension, Packr } from 'msgpackr'
 import sinon from 'sinon'
 import {
   type ClusterOptions,
@@ -208,6 +209,31 @@ test('a member that has left stores nothing more, and says so', async t => {
   t.throws(() => a.sessions.commit(session), { code: 'INVALID_STATE' })
   t.throws(() => session.invalidate(), { code: 'INVALID_STATE' })
   t.is(b.sessions.find(session.id)?.get('n'), 1)
+})
+
+test('a codec that knows a class keeps its instances what they are', async t => {
+  class Money {
+    readonly cents: number
+    constructor(cents: number) {
+      this.cents = cents
+    }
+  }
+  addExtension({
+    Class: Money,
+    type: 1,
+    write: ({ cents }: Money) => cents,
+    read: (cents: number) => new Money(cents),
+  })
+  const packr = new Packr({ structuredClone: true, moreTypes: true, mapsAsObjects: false })
+  const codec: SessionCodec = { encode: value => packr.pack(value), decode: bytes => packr.unpack(bytes) }
+  const join = loopbackGroup(t)
+  const [a, b] = await Promise.all([join('a', { codec }), join('b', { codec })])
+  await until(() => a.members.length === 1 && b.members.length === 1)
+  const session = a.sessions.create().set('cart', new Map([['total', new Money(995)]]))
+  await a.sessions.commit(session, { ack: 'applied' })
+  const cart = b.sessions.find(session.id)?.get<Map<string, Money>>('cart')
+  t.true(cart?.get('total') instanceof Money)
+  t.is(cart?.get('total')?.cents, 995)
 })
 
 test('another codec for values, the same on every member', async t => {

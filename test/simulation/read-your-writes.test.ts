@@ -1,4 +1,5 @@
 import test from 'ava'
+import { ALL_SEEN, type SeenWrite } from '../../lib/http/requests/read-your-writes.js'
 import { SessionGate } from '../../lib/http/requests/session-gate.js'
 import { SessionHttpStats } from '../../lib/http/requests/session-http-stats.js'
 import { type Cluster, createCluster } from '../../lib/index.js'
@@ -42,26 +43,28 @@ class Tour {
   async visit(name: string, mayWrite: (step: Step) => boolean): Promise<Step> {
     const { cluster, gate } = this.sim.node(name)
     const header = [...this.#cookies].map(([key, value]) => `${key}=${value}`).join('; ')
-    let unseen: readonly string[] | undefined
+    let unseen: readonly SeenWrite[] | undefined
     const wait = gate.whenReady(header)
-    if (wait === undefined) unseen = []
+    if (wait === undefined) unseen = ALL_SEEN
     else {
-      void wait.then(tokens => {
-        unseen = tokens
+      void wait.then(lacking => {
+        unseen = lacking
       })
       await this.sim.runUntil(() => unseen !== undefined, { within: 10_000, what: 'the request goes on' })
     }
-    const tokens = unseen ?? []
+    const lacking = unseen ?? ALL_SEEN
     const session = gate.find(gate.read(header), undefined, undefined) ?? gate.create(undefined)
-    const step = { stale: tokens.length > 0, n: session.get<number>('n') ?? 0 }
+    const step = { stale: lacking.length > 0, n: session.get<number>('n') ?? 0 }
     if (mayWrite(step)) {
       session.set('n', step.n + 1)
       cluster.sessions.commit(session)
       this.#cookies.set('tribeline.sid', /=([^;]*)/.exec(gate.cookie.issue(session.id, false))?.[1] as string)
     }
-    const seen = gate.readYourWrites?.after(tokens, session.writeToken === undefined ? [] : [session.writeToken])
-    if (seen === '') this.#cookies.delete('tribeline_seen')
-    else if (seen !== undefined) this.#cookies.set('tribeline_seen', seen)
+    const written = session.writeToken === undefined ? [] : [session.writeToken]
+    for (const { name: cookie, value } of gate.readYourWrites?.after(lacking, written) ?? []) {
+      if (value === '') this.#cookies.delete(cookie)
+      else this.#cookies.set(cookie, value)
+    }
     return step
   }
 }

@@ -3,32 +3,44 @@ import { cookieIn } from './cookie-header.js'
 
 /** Writes that one cookie names at most. */
 export const TOKENS_MAX = 4
+/** Cookies that a client has at most. */
+export const SEATS = 4
 const MAC_BYTES = 16
 const VALUE = /^(?:[\w-]{22}\.[0-9a-z]{1,11}~){1,4}[\w-]{22}$/
 
 /**
- * The cookie that names the last writes a client has seen: `<token>[~<token>…]~<HMAC>`, some 50 characters for one. A
+ * The cookies that name the last writes a client has seen: `<token>[~<token>…]~<HMAC>`, some 50 characters for one. A
  * token is what `Session.writeToken` gives; the HMAC-SHA-256 of all of them, cut to 128 bits, keeps clients from making
  * up writes that requests would wait for.
+ *
+ * Each member writes the cookie of its seat, `name`, `name.1` … `name.3`: answers of several members to parallel requests
+ * then leave all their writes behind, in whatever order they come.
  */
 export class SeenCookie {
-  /** The cookie's name. */
-  readonly name: string
-  readonly #prefix: string
+  /** The cookies' names, by seat. */
+  readonly names: readonly string[]
+  readonly #name: string
+  readonly #prefixes: readonly string[]
   readonly #purpose: string
   readonly #secrets: readonly string[]
 
   /** The first secret signs, all verify. `session`: the name of the cookie it goes with, whose writes alone it names. */
   constructor(name: string, secrets: readonly string[], session: string) {
-    this.name = name
-    this.#prefix = `${name}=`
+    this.names = Array.from({ length: SEATS }, (_, seat) => (seat === 0 ? name : `${name}.${seat}`))
+    this.#name = name
+    this.#prefixes = this.names.map(one => `${one}=`)
     this.#purpose = `${name}~${session}~`
     this.#secrets = secrets
   }
 
-  /** Its value in a `Cookie` header, found without reading the others. */
-  find(header: string): string | undefined {
-    return cookieIn(header, this.#prefix)
+  /** Whether a `Cookie` header may have any of them; cheap. */
+  isIn(header: string): boolean {
+    return header.includes(this.#name)
+  }
+
+  /** The value of a seat in a `Cookie` header, found without reading other cookies. */
+  find(header: string, seat: number): string | undefined {
+    return cookieIn(header, this.#prefixes[seat] as string)
   }
 
   /** The tokens in a value, oldest first, signed or not; undefined for what {@link issue} never makes. */

@@ -1,16 +1,33 @@
 import type { SessionManager } from '../../session/session-manager.js'
 import { CATCH_UP_MS } from '../../session/write-token.js'
-import type { SeenCookie } from '../cookies/seen-cookie.js'
+import { SEATS, type SeenCookie } from '../cookies/seen-cookie.js'
+import type { SessionHost } from '../session-host.js'
 import type { SessionHttpStats } from './session-http-stats.js'
 
 /** What the guarantee is made of. */
 export interface ReadYourWritesParts {
-  readonly sessions: SessionManager
+  readonly cluster: SessionHost
   readonly cookie: SeenCookie
   /** Milliseconds, 0 to 60,000; 0: nobody waits. Default 250. */
   readonly catchUpMs: number | undefined
   readonly stats: SessionHttpStats
 }
+
+/** A write that a cookie of the client names, and the seat of that cookie. */
+export interface SeenWrite {
+  readonly token: string
+  readonly seat: number
+}
+
+/** Another value for one of the cookies; `''`: it is to be forgotten. */
+export interface SeenChange {
+  readonly name: string
+  readonly value: string
+}
+
+/** The client lacks nothing here. */
+export const ALL_SEEN: readonly SeenWrite[] = []
+const NO_CHANGES: readonly SeenChange[] = []
 
 /**
  * Clients that go from member to member see what they wrote, or are told that they do not: "read your writes" of Terry et
@@ -21,51 +38,74 @@ export interface ReadYourWritesParts {
  */
 export class ReadYourWrites {
   readonly cookie: SeenCookie
+  readonly #cluster: SessionHost
   readonly #sessions: SessionManager
   readonly #catchUpMs: number
   readonly #stats: SessionHttpStats
 
-  constructor({ sessions, cookie, catchUpMs = CATCH_UP_MS, stats }: ReadYourWritesParts) {
+  constructor({ cluster, cookie, catchUpMs = CATCH_UP_MS, stats }: ReadYourWritesParts) {
     this.cookie = cookie
-    this.#sessions = sessions
+    this.#cluster = cluster
+    this.#sessions = cluster.sessions
     this.#catchUpMs = catchUpMs
     this.#stats = stats
   }
 
   /** The writes a `Cookie` header names, if this copy lacks any of them; undefined: none, or nothing we have signed. */
-  unseen(header: string | undefined): readonly string[] | undefined {
-    const value = header === undefined ? undefined : this.cookie.find(header)
-    if (value === undefined) return undefined
-    const tokens = this.cookie.tokens(value)
-    if (tokens?.every(token => this.#sessions.whereabouts(token) === 'here')) return undefined
-    // Signatures are computed for these alone: what is here needs no waiting, whoever named it.
-    if (tokens !== undefined && this.cookie.isOurs(value)) return tokens
-    this.#stats.refusedTokens++
-    return undefined
+  unseen(header: string | undefined): readonly SeenWrite[] | undefined {
+    if (header === undefined || !this.cookie.isIn(header)) return undefined
+    let unseen: SeenWrite[] | undefined
+    for (let seat = 0; seat < SEATS; seat++) {
+      const value = this.cookie.find(header, seat)
+      if (value === undefined) continue
+      const tokens = this.cookie.tokens(value)
+      if (tokens?.every(token => this.#isHere(token))) continue
+      // Signatures are computed for these alone: what is here needs no waiting, whoever named it.
+      if (tokens === undefined || !this.cookie.isOurs(value)) this.#stats.refusedTokens++
+      else unseen = [...(unseen ?? []), ...tokens.map(token => ({ token, seat }))]
+    }
+    return unseen
   }
 
   /** Waits for these writes; whether all of them are here. */
-  async catchUp(tokens: readonly string[]): Promise<boolean> {
+  async catchUp(unseen: readonly SeenWrite[]): Promise<boolean> {
     if (this.#catchUpMs > 0) {
       this.#stats.waits++
-      await Promise.all(tokens.map(token => this.#sessions.whenCaughtUp(token, this.#catchUpMs)))
+      await Promise.all(unseen.map(({ token }) => this.#sessions.whenCaughtUp(token, this.#catchUpMs)))
     }
-    return tokens.every(token => this.#sessions.whereabouts(token) === 'here')
+    return unseen.every(({ token }) => this.#isHere(token))
   }
 
   /**
-   * The cookie's next value, after a request that wrote `written` while the copy lacked some of `tokens` (none: it lacked
-   * nothing): a text, `''` to have it forgotten, undefined to leave it.
+   * What becomes of the cookies after a request that wrote `written` while the copy lacked some of `unseen`.
    *
    * What lacks stays named as long as its writer is a member, from whom it will come. With the writer gone it may be lost
    * for ever: its client has been told so, by the very request that this is the answer to, and does not wait for it again.
    */
-  after(tokens: readonly string[], written: readonly string[]): string | undefined {
-    const awaited = (token: string): boolean => this.#sessions.whereabouts(token) === 'coming'
-    const isLost = (token: string): boolean => this.#sessions.whereabouts(token) === 'missing'
-    if (written.length > 0) return this.cookie.value([...tokens.filter(awaited), ...written])
-    if (!tokens.some(isLost)) return undefined
-    const left = tokens.filter(token => !isLost(token))
-    return left.length === 0 ? '' : this.cookie.value(left)
+  after(unseen: readonly SeenWrite[], written: readonly string[]): readonly SeenChange[] {
+    if (unseen.length === 0 && written.length === 0) return NO_CHANGES
+    const own = written.length > 0 ? this.#seat() : undefined
+    const changes: SeenChange[] = []
+    this.cookie.names.forEach((name, seat) => {
+      const named = unseen.filter(write => write.seat === seat).map(({ token }) => token)
+      const left = named.filter(token => this.#sessions.whereabouts(token) !== 'missing')
+      if (seat === own) {
+        const lacking = left.filter(token => !this.#isHere(token))
+        changes.push({ name, value: this.cookie.value([...lacking, ...written]) })
+      } else if (left.length < named.length) {
+        changes.push({ name, value: left.length === 0 ? '' : this.cookie.value(left) })
+      }
+    })
+    return changes
+  }
+
+  #isHere(token: string): boolean {
+    return this.#sessions.whereabouts(token) === 'here'
+  }
+
+  /** This member's: its place in the group, by name. So the first four have one each; then some share theirs. */
+  #seat(): number {
+    const { name, members = [] } = this.#cluster
+    return members.filter(other => other.name < name).length % SEATS
   }
 }

@@ -16,7 +16,11 @@ export interface RequestSessionMethods {
    * one begins.
    */
   regenerate(options?: RegenerateOptions): RequestSession
-  /** Writes the changes now instead of when the response goes out. Undefined: there were none. */
+  /**
+   * Writes the changes now instead of when the response goes out. Undefined: there were none. Rejects with what
+   * `SessionManager.commit` throws, and with `onShortfall: 'throw'` for too few receipts. Need not be awaited: a shortfall
+   * is told as an event too, and what cannot be stored to `onError`.
+   */
   save(): Promise<SendReceipt | undefined>
   /**
    * Makes it the principal's session, under a new id, and stores it: see {@link Users.login}. With the option `signOn` of

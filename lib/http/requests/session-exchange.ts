@@ -1,11 +1,12 @@
 import type { SendReceipt } from '../../channel/topic.js'
-import { InvalidStateError, SessionOvertakenError } from '../../errors.js'
+import { InvalidStateError, SendError, SessionOvertakenError } from '../../errors.js'
 import { isAtOnce } from '../../session/receipts.js'
 import type { Session } from '../../session/session.js'
 import type { ViewOptions } from '../../session/session-manager.js'
 import type { LoginOptions, Users } from '../../users/users.js'
 import { afterFresh, freshened } from '../after-fresh.js'
 import type { SentCookies } from '../cookies/session-cookie.js'
+import { ALL_SEEN, type SeenWrite } from './read-your-writes.js'
 import type { FacadeOwner, RegenerateOptions, RequestSession } from './request-session.js'
 import { facadeOf } from './request-session.js'
 import { NONE, type SessionGate } from './session-gate.js'
@@ -25,7 +26,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   #receipts: Promise<unknown>[] | undefined
   #wrote = false
   /** What the client has seen, if some of it is not here. */
-  #unseen: readonly string[] = NONE
+  #unseen: readonly SeenWrite[] = ALL_SEEN
   /** Tokens of views that have been replaced. */
   #written: readonly string[] = NONE
   #countedBytes = 0
@@ -119,8 +120,8 @@ export abstract class SessionExchange<R> implements FacadeOwner {
     const cookies = shared === undefined ? known : [...known, ...shared]
     const token = session?.writeToken
     const written = token === undefined ? this.#written : [...this.#written, token]
-    const seen = gate.readYourWrites?.after(this.#unseen, written)
-    return seen === undefined ? cookies : [...cookies, gate.tellSeen(seen, this.isSecure)]
+    const seen = gate.tellSeen(this.#unseen, written, isSecure)
+    return seen.length === 0 ? cookies : [...cookies, ...seen]
   }
 
   /** Writes what changed. What cannot be stored is reported and not thrown. */
@@ -193,29 +194,30 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   }
 
   /** Writes at once, so that what changes afterwards is not in it; unless the copy is old after a stall. */
-  async save(session: Session): Promise<SendReceipt | undefined> {
-    const { sessions, send } = this.gate
-    await freshened(sessions)
-    return this.#keep(sessions.commit(session, { ...send, storeEmpty: true }))
+  save(session: Session): Promise<SendReceipt | undefined> {
+    const { gate } = this
+    const isLate = this.#headed
+    const saved = this.#write(() => gate.sessions.commit(session, { ...gate.send, storeEmpty: true }))
+    // What cannot be stored is tried, and reported, again when the reply goes out; unless it has gone.
+    saved.catch(error => {
+      if (isLate && !(error instanceof SendError)) gate.report(error, this.request)
+    })
+    return saved
   }
 
   /** See {@link RequestSession.login}. */
-  async login(session: Session, principal: string, options: LoginOptions): Promise<SendReceipt | undefined> {
-    const { sessions, send } = this.gate
-    const users = this.#users()
-    await freshened(sessions)
+  login(session: Session, principal: string, options: LoginOptions): Promise<SendReceipt | undefined> {
     const signOn = this.#signOn !== undefined
-    const receipt = this.#keep(users.login(session, principal, { ...send, signOn, ...options }))
-    this.#signOn?.loggedIn()
-    return receipt
+    return this.#write(() => {
+      const receipt = this.#users().login(session, principal, { ...this.gate.send, signOn, ...options })
+      this.#signOn?.loggedIn()
+      return receipt
+    })
   }
 
   /** See {@link RequestSession.logout}. */
-  async logout(session: Session): Promise<SendReceipt | undefined> {
-    const { sessions, send } = this.gate
-    const users = this.#users()
-    await freshened(sessions)
-    return this.#keep(users.logout(session, send))
+  logout(session: Session): Promise<SendReceipt | undefined> {
+    return this.#write(() => this.#users().logout(session, this.gate.send))
   }
 
   endSession(session: Session): Promise<SendReceipt> | undefined {
@@ -227,6 +229,17 @@ export abstract class SessionExchange<R> implements FacadeOwner {
 
   changeId(session: Session): Promise<SendReceipt> | undefined {
     return this.#keep(session.changeId(this.gate.send))
+  }
+
+  /** Writes as soon as the copy may be relied on. */
+  #write(write: () => Promise<SendReceipt> | undefined): Promise<SendReceipt | undefined> {
+    const written: Promise<SendReceipt | undefined> = freshened(this.gate.sessions).then(() => {
+      const receipt = this.#keep(write())
+      // It was written. Too few receipts are told by the manager, also to those who do not wait for them.
+      written.catch(() => {})
+      return receipt
+    })
+    return written
   }
 
   /** The reply waits for this receipt. */

@@ -9,7 +9,8 @@ import { RouteBinding } from '../cookies/route-binding.js'
 import { SeenCookie } from '../cookies/seen-cookie.js'
 import type { SentCookies } from '../cookies/session-cookie.js'
 import { SessionCookie, secretsOf, setCookie } from '../cookies/session-cookie.js'
-import { ReadYourWrites } from './read-your-writes.js'
+import { ALL_SEEN, ReadYourWrites, type SeenChange, type SeenWrite } from './read-your-writes.js'
+import { isNamed, matches, pathOf } from './request-test.js'
 import { SessionHttpStats } from './session-http-stats.js'
 import { checkSessionOptions, type SessionOptions } from './session-options.js'
 import { SignOnGate } from './sign-on.js'
@@ -52,19 +53,19 @@ export class SessionGate<R> {
       seenCookie === false
         ? undefined
         : new ReadYourWrites({
-            sessions: cluster.sessions,
+            cluster,
             cookie: new SeenCookie(seenCookie, secretsOf(options.secret), name),
             catchUpMs: options.catchUpMs,
             stats: this.stats,
           })
     this.users = cluster.users
     this.signOn = (options.signOn ?? false) === false ? undefined : new SignOnGate(options)
-    checkNames({
-      name,
-      routeCookie: this.#route.cookie,
-      seenCookie: this.readYourWrites?.cookie.name,
-      'signOn.name': this.signOn?.cookie.name,
-    })
+    checkNames([
+      ['name', name],
+      ['routeCookie', this.#route.cookie],
+      ...(this.readYourWrites?.cookie.names ?? []).map(one => ['seenCookie', one] as const),
+      ['signOn.name', this.signOn?.cookie.name],
+    ])
     this.trustsProxy = trustProxy === true
     const { maxLifetime, ...send } = overridesOf(options)
     this.send = saveUninitialized === true ? { ...send, storeEmpty: true } : send
@@ -91,10 +92,7 @@ export class SessionGate<R> {
   /** How a request sees its session; undefined: as the manager says. `url`: its path, with or without the query. */
   view(url: string, req: R): ViewOptions | undefined {
     const { readOnly = false } = this.#options
-    if (readOnly === false) return this.#view
-    if (readOnly === true) return this.#readOnlyView
-    const isReadOnly = typeof readOnly === 'function' ? readOnly(req) : matches(readOnly, pathOf(url))
-    return isReadOnly ? this.#readOnlyView : this.#view
+    return isNamed(readOnly, url, req) ? this.#readOnlyView : this.#view
   }
 
   /** What the client's `Cookie` header says. */
@@ -107,7 +105,7 @@ export class SessionGate<R> {
    * the session is looked for. Undefined: at once. Otherwise fulfilled, never rejected, with the writes the client has
    * seen if some of them are still not here.
    */
-  whenReady(header: string | undefined): Promise<readonly string[]> | undefined {
+  whenReady(header: string | undefined): Promise<readonly SeenWrite[]> | undefined {
     const unseen = this.readYourWrites?.unseen(header)
     if (unseen === undefined && this.sessions.whenFresh() === undefined) return undefined
     return this.#becomeReady(unseen)
@@ -168,9 +166,16 @@ export class SessionGate<R> {
     return cookies
   }
 
-  /** The Set-Cookie value for what {@link ReadYourWrites.after} gave. */
-  tellSeen(value: string, isSecure: boolean): string {
-    const { name } = (this.readYourWrites as ReadYourWrites).cookie
+  /**
+   * The Set-Cookie values by which a client learns of the writes its request made, and of those it need not wait for
+   * again; see {@link ReadYourWrites.after}. `secure` is asked only if there are any.
+   */
+  tellSeen(unseen: readonly SeenWrite[], written: readonly string[], secure: () => boolean): readonly string[] {
+    const changes = this.readYourWrites?.after(unseen, written)
+    return changes === undefined || changes.length === 0 ? NONE : changes.map(one => this.#seenCookie(one, secure()))
+  }
+
+  #seenCookie({ name, value }: SeenChange, isSecure: boolean): string {
     if (value === '') return setCookie(name, '', isSecure, this.cookie.options, 0)
     // Nothing in a value is to be encoded, and nothing else differs from one to the next.
     const index = isSecure ? 1 : 0
@@ -185,7 +190,7 @@ export class SessionGate<R> {
     return first.trim().toLowerCase() === 'https'
   }
 
-  async #becomeReady(unseen: readonly string[] = NONE): Promise<readonly string[]> {
+  async #becomeReady(unseen: readonly SeenWrite[] = ALL_SEEN): Promise<readonly SeenWrite[]> {
     const { sessions, stats } = this
     const beganMs = sessions.wallMs()
     if (sessions.whenFresh() !== undefined) stats.waits++
@@ -193,7 +198,7 @@ export class SessionGate<R> {
     const isComplete = unseen.length === 0 || (await this.readYourWrites?.catchUp(unseen)) === true
     await freshened(sessions)
     stats.waitMs += Math.max(0, sessions.wallMs() - beganMs)
-    if (isComplete) return NONE
+    if (isComplete) return ALL_SEEN
     stats.stale++
     return unseen
   }
@@ -210,20 +215,10 @@ export class SessionGate<R> {
 /** No cookies. */
 export const NONE: readonly string[] = []
 
-function pathOf(url: string): string {
-  const query = url.indexOf('?')
-  return query === -1 ? url : url.slice(0, query)
-}
-
-function matches(pattern: RegExp, path: string): boolean {
-  pattern.lastIndex = 0
-  return pattern.test(path)
-}
-
 /** Two cookies of one name would be one. */
-function checkNames(names: Readonly<Record<string, string | undefined>>): void {
+function checkNames(names: readonly (readonly [option: string, name: string | undefined])[]): void {
   const known = new Set<string>()
-  for (const [option, name] of Object.entries(names)) {
+  for (const [option, name] of names) {
     if (name === undefined) continue
     if (known.has(name)) throw new InvalidOptionError(option, 'the name of no other cookie of ours', name)
     known.add(name)

@@ -5,6 +5,7 @@ import type { CommitOptions } from '../../session/session-manager.js'
 import type { CookieRouting } from '../cookies/cookie-value.js'
 import type { SessionCookieOptions } from '../cookies/session-cookie.js'
 import type { SessionHost } from '../session-host.js'
+import { REQUEST_TEST, type RequestTest } from './request-test.js'
 import type { SessionHttpStats } from './session-http-stats.js'
 import type { SignOnOptions } from './sign-on.js'
 
@@ -52,11 +53,14 @@ export interface SessionOptions<R> extends Omit<CommitOptions, 'storeEmpty'>, At
   /**
    * Name of the signed cookie that names the client's last write; false: none. It goes out with each response that wrote,
    * a logout included. A request waits, before its handler runs, until this member has that write, so that clients
-   * need not stay with one member ("read your writes"). A request whose member is up to date pays less than a microsecond.
+   * need not stay with one member ("read your writes"). A request whose member is up to date pays about a microsecond.
    * Applications on one host that share cookies but not sessions need different names. Default `tribeline_seen`.
    *
-   * Not covered: what is written after the headers went out, what is written without `req.session`, and, of parallel
-   * requests of one client, all writes but that of the response that came last.
+   * Members have cookies of their own, by their place in the group: `tribeline_seen`, `tribeline_seen.1` to `.3`; from the
+   * fifth on they share. So what several members write for parallel requests of one client is all waited for.
+   *
+   * Not covered: what is written after the headers went out, what is written without `req.session`, and, of two answers of
+   * one member (or of two with one cookie) that overtake each other, the write of the one that came first.
    */
   readonly seenCookie?: string | false
   /**
@@ -95,7 +99,7 @@ export interface SessionOptions<R> extends Omit<CommitOptions, 'storeEmpty'>, At
    * it, logging out included, throws a {@link SessionReadOnlyError} at once; what a handler changes in place is not
    * written. Such a request is a use of the session all the same, but joins no sign-on. Default: none.
    */
-  readonly readOnly?: boolean | RegExp | ((req: R) => boolean)
+  readonly readOnly?: RequestTest<R>
   /** Requests without a session, static content for instance: a pattern for the path, or a test. */
   readonly filter?: RegExp | ((req: R) => boolean)
   /**
@@ -120,7 +124,7 @@ const RULES = {
   saveUninitialized: custom<unknown>(undefined, 'true or false', isFlag),
   trustProxy: custom<unknown>(undefined, 'true or false', isFlag),
   filter: custom<unknown>(undefined, 'a pattern or a function', isTest),
-  readOnly: custom<unknown>(undefined, 'true, false, a pattern or a function', value => isFlag(value) || isTest(value)),
+  readOnly: REQUEST_TEST,
   onMoved: custom<unknown>(undefined, 'a function', isFunction),
   onError: custom<unknown>(undefined, 'a function', isFunction),
 }

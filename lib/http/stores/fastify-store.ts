@@ -1,15 +1,21 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Session } from '../../session/session.js'
 import { answer, type Callback, settle } from './callbacks.js'
 import type { StoredCookie } from './stored-cookie.js'
 import { dataOf, type StoredData, StoredSessions, type StoreOptions } from './stored-sessions.js'
 
+/** What a request has loaded. */
+interface Visit {
+  readonly request: FastifyRequest
+  readonly views: Map<string, Session>
+}
+
 /**
  * A store for `@fastify/session` that keeps sessions in the cluster, those of express-session's `TribelineStore` too.
  * Register {@link FastifySessionStore.plugin} before `@fastify/session`: it remembers what each request has loaded, so
  * that parallel requests are merged by attribute and a session that was destroyed stays so. Without it the last write
- * wins.
+ * wins, and no request is `readOnly`.
  *
  * ```ts
  * const store = new FastifySessionStore({ cluster })
@@ -25,15 +31,15 @@ import { dataOf, type StoredData, StoredSessions, type StoreOptions } from './st
 export class FastifySessionStore {
   /** The plugin to register before `@fastify/session`. */
   readonly plugin: (app: FastifyInstance) => Promise<void>
-  readonly #stored: StoredSessions
-  readonly #loaded = new AsyncLocalStorage<Map<string, Session>>()
+  readonly #stored: StoredSessions<FastifyRequest>
+  readonly #visits = new AsyncLocalStorage<Visit>()
 
   /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
-  constructor(options: StoreOptions) {
+  constructor(options: StoreOptions<FastifyRequest>) {
     this.#stored = new StoredSessions(options)
-    const loaded = this.#loaded
+    const visits = this.#visits
     this.plugin = async function tribelineStore(app) {
-      app.addHook('onRequest', (_request, _reply, done) => loaded.run(new Map(), done))
+      app.addHook('onRequest', (request, _reply, done) => visits.run({ request, views: new Map() }, done))
     }
     Object.assign(this.plugin, { [Symbol.for('skip-override')]: true })
   }
@@ -42,7 +48,7 @@ export class FastifySessionStore {
     answer(this.#stored.sessions, callback, () => {
       const view = this.#stored.find(sid)
       if (view === undefined) return null
-      this.#loaded.getStore()?.set(sid, view)
+      this.#visits.getStore()?.views.set(sid, view)
       // Nobody else says so: @fastify/session knows no touch.
       view.touch()
       return dataOf(view)
@@ -51,17 +57,24 @@ export class FastifySessionStore {
 
   set(sid: string, data: object, callback?: Callback<[]>): void {
     // The answer may come from outside the request.
-    const loaded = this.#loaded.getStore()
+    const visit = this.#visits.getStore()
     settle(this.#stored.sessions, callback, () => {
-      const base = loaded?.get(sid)
-      const { view, receipt } = this.#stored.save(sid, data as StoredData, this.#cookieOf(data), base)
-      if (view !== undefined) loaded?.set(sid, view)
+      const base = visit?.views.get(sid)
+      const cookie = this.#cookieOf(data)
+      const { view, receipt } = this.#stored.save(sid, data as StoredData, cookie, base, this.#isReadOnly(visit))
+      if (view !== undefined) visit?.views.set(sid, view)
       return receipt
     })
   }
 
   destroy(sid: string, callback?: Callback<[]>): void {
-    settle(this.#stored.sessions, callback, () => this.#stored.find(sid)?.invalidate())
+    const visit = this.#visits.getStore()
+    settle(this.#stored.sessions, callback, () => this.#stored.end(sid, this.#isReadOnly(visit)))
+  }
+
+  /** Whether it is of a request that may only look. */
+  #isReadOnly(visit: Visit | undefined): boolean {
+    return visit !== undefined && this.#stored.isReadOnly(visit.request.originalUrl, visit.request)
   }
 
   #cookieOf(data: { readonly cookie?: unknown }): StoredCookie {

@@ -1,11 +1,13 @@
+import type { Context } from 'koa'
 import type { Session } from '../../session/session.js'
+import { freshened } from '../after-fresh.js'
 import type { StoredCookie } from './stored-cookie.js'
 import { storedCookieOf } from './stored-cookie.js'
 import { attributesOf, type StoredData, StoredSessions, type StoreOptions } from './stored-sessions.js'
 
 /** What koa-session gives with every call. */
 export interface KoaStoreContext {
-  /** The request; the base of the merge hangs on it. */
+  /** The request; the base of the merge hangs on it, and `readOnly` asks it. */
   readonly ctx?: object
 }
 
@@ -22,11 +24,11 @@ const OWN_NAMES = ['_expire', '_maxAge', '_session']
  * Names that begin with `_` are koa-session's own and never reach a store.
  */
 export class KoaSessionStore {
-  readonly #stored: StoredSessions
+  readonly #stored: StoredSessions<Context>
   readonly #loaded = new WeakMap<object, Map<string, Session>>()
 
   /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
-  constructor(options: StoreOptions) {
+  constructor(options: StoreOptions<Context>) {
     this.#stored = new StoredSessions(options)
   }
 
@@ -50,20 +52,24 @@ export class KoaSessionStore {
     const data: StoredData = { ...session }
     for (const name of OWN_NAMES) delete data[name]
     const cookie = cookieOf(session, maxAge, base ?? this.#stored.find(key))
-    const { view, receipt } = this.#stored.save(key, data, cookie, base)
+    const { view, receipt } = this.#stored.save(key, data, cookie, base, this.#isReadOnly(ctx))
     if (view !== undefined) this.#remember(ctx, key, view)
     await receipt
   }
 
   /** Fulfilled when that is acknowledged. */
-  async destroy(key: string, _context?: KoaStoreContext): Promise<void> {
+  async destroy(key: string, { ctx }: KoaStoreContext = {}): Promise<void> {
     await this.#fresh()
-    await this.#stored.find(key)?.invalidate()
+    await this.#stored.end(key, this.#isReadOnly(ctx))
   }
 
-  async #fresh(): Promise<void> {
-    const { sessions } = this.#stored
-    for (let wait = sessions.whenFresh(); wait !== undefined; wait = sessions.whenFresh()) await wait
+  #fresh(): Promise<void> {
+    return freshened(this.#stored.sessions)
+  }
+
+  /** Whether it is a request that may only look. */
+  #isReadOnly(ctx: object | undefined): boolean {
+    return ctx !== undefined && this.#stored.isReadOnly((ctx as Context).originalUrl, ctx as Context)
   }
 
   #remember(ctx: object | undefined, key: string, view: Session): void {

@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { addCookies, isSecureRequest } from '../requests/node-exchange.js'
+import { ALL_SEEN, type SeenWrite } from '../requests/read-your-writes.js'
 import { NONE, SessionGate } from '../requests/session-gate.js'
 import type { SessionHandler } from '../requests/session-handler.js'
 import type { ClusterSessionOptions } from '../requests/session-options.js'
+import { hasAttributes } from './stored-sessions.js'
 import { viewOf } from './stored-view.js'
 
 /** Options of {@link routeCookie}: those of `clusterSession` that do not concern the session itself. */
@@ -19,6 +21,7 @@ export interface RouteCookieOptions
     | 'filter'
     | 'stats'
     | 'onMoved'
+    | 'onError'
   > {
   /** The name of express-session's cookie. Default `connect.sid`. */
   readonly name?: string
@@ -27,7 +30,7 @@ export interface RouteCookieOptions
 /** What express-session adds to a request. */
 interface ExpressSessionRequest extends IncomingMessage {
   originalUrl?: string
-  session?: object | null
+  session?: (object & { save?(callback: (error?: unknown) => void): unknown }) | null
   sessionID?: string
   sessionStore?: { endOf?: (sid: string) => string | undefined }
 }
@@ -49,11 +52,12 @@ export function isStale(req: IncomingMessage): boolean {
  * - Every response of a member that the client is not bound to binds it there, by the route cookie.
  * - A request waits, before its session is loaded, for what its client is known to have written elsewhere; what did not
  *   come in time is told by {@link isStale}.
- * - The response's cookie names what the session's store has written until the headers go out. That is all of it if the
- *   answer goes out in one piece (`res.send`, `res.json`, `res.end`), or after `req.session.save(callback)`, for
- *   express-session saves at the end and the store writes at once. It is nothing if a streamed answer or `res.writeHead`
- *   sent the headers before the save, nor for the first answers after a stall of the process: the client's next request
- *   may then find, elsewhere, what was before. Call `save` before such answers, or be sticky.
+ * - The response's cookie names what the session's store has written until the headers go out. For an answer in one piece
+ *   (`res.send`, `res.json`, `res.end`) express-session has saved by then; where the headers go out before, because the
+ *   answer streams or calls `res.writeHead`, the session is saved here, as it is at that moment, and what fails is told to
+ *   `onError`. What a stream changes afterwards is saved when it ends, as ever, and not named; nor is what the first
+ *   answers after a stall of the process write, or the end of a session that is set to null: the client's next request may
+ *   then find, elsewhere, what was before. Call `save` or `destroy` before such answers, or be sticky.
  * - Of two sessions in one request, as after `req.session.regenerate`, the new one is named.
  *
  * The routing formats that change the session cookie are not to be had, for that cookie is express-session's.
@@ -65,20 +69,26 @@ export function routeCookie(options: RouteCookieOptions): SessionHandler {
   return function handleRoute(req: ExpressSessionRequest, res, next) {
     if (!gate.admits(req.originalUrl ?? req.url ?? '/', req)) return next()
     gate.stats.requests++
-    const begin = (unseen: readonly string[]): void => {
+    const begin = (unseen: readonly SeenWrite[]): void => {
       if (unseen.length > 0) staleRequests.add(req)
       const sent = gate.read(req.headers.cookie)
       gate.tellMove(sent, req)
+      let isEnding = false
       beforeHeaders(res, () => {
+        if (!isEnding) saveNow(req, error => gate.report(error, req))
         const isSecure = isSecureRequest(req, gate)
-        const seen = gate.readYourWrites?.after(unseen, writtenBy(req))
-        const cookies = gate.bind(sent, isSecure)
-        return seen === undefined ? cookies : [...cookies, gate.tellSeen(seen, isSecure)]
+        return [...gate.bind(sent, isSecure), ...gate.tellSeen(unseen, writtenBy(req), () => isSecure)]
       })
       next()
+      // By now express-session has put its own there, which saves before it lets the headers go.
+      const { end } = res
+      res.end = function endWithRoute(this: ServerResponse, ...args: unknown[]): ServerResponse {
+        isEnding = true
+        return Reflect.apply(end, this, args) as ServerResponse
+      } as ServerResponse['end']
     }
     const wait = gate.whenReady(req.headers.cookie)
-    if (wait === undefined) return begin(NONE)
+    if (wait === undefined) return begin(ALL_SEEN)
     void wait.then(unseen => process.nextTick(() => void (res.destroyed || begin(unseen))))
   }
 }
@@ -91,6 +101,20 @@ function beforeHeaders(res: ServerResponse, cookies: () => readonly string[]): v
     isDone = true
     return Reflect.apply(writeHead, this, args) as ServerResponse
   } as ServerResponse['writeHead']
+}
+
+/** Saves what there is to be saved, if the session is in a store of ours. */
+function saveNow({ session, sessionStore }: ExpressSessionRequest, report: (error: unknown) => void): void {
+  if (session === undefined || session === null || sessionStore?.endOf === undefined) return
+  // A new one that nobody wrote to is not stored.
+  if (viewOf(session) === undefined && !hasAttributes(session)) return
+  try {
+    session.save?.(error => {
+      if (error !== undefined && error !== null) report(error)
+    })
+  } catch (error) {
+    report(error)
+  }
 }
 
 /** What a store of ours has written for this request so far. */

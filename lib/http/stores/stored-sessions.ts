@@ -1,9 +1,11 @@
-import { InvalidOptionError, SessionInvalidError } from '../../errors.js'
+import { InvalidOptionError, SessionInvalidError, SessionReadOnlyError } from '../../errors.js'
+import { pick } from '../../options.js'
 import { type AttributeScopeOptions, scopeOf } from '../../session/attribute-scope.js'
 import { overridesOf } from '../../session/delta-manager-options.js'
 import type { Session } from '../../session/session.js'
 import type { CommitOptions, CreateSessionOptions, SessionManager, ViewOptions } from '../../session/session-manager.js'
 import { encodeValue } from '../../wire/value-codec.js'
+import { isNamed, REQUEST_TEST, type RequestTest } from '../requests/request-test.js'
 import type { SessionHost } from '../session-host.js'
 import type { StoredCookie } from './stored-cookie.js'
 import { COOKIE, cookieFrom, expiryOf, isOver, sameButExpiry, storedCookieOf } from './stored-cookie.js'
@@ -17,9 +19,10 @@ const SILENT: CommitOptions = { ack: 'none', detect: 'set' }
 
 /**
  * Options of the stores for other session libraries: a cluster, or the session manager alone. `detect`, `merge`,
- * `application` and `shared` override the manager's.
+ * `application` and `shared` override the manager's. `R` is what the library calls a request.
  */
-export interface StoreOptions extends Pick<CommitOptions, 'detect' | 'merge'>, AttributeScopeOptions {
+// biome-ignore lint/suspicious/noExplicitAny: options that name no request are for every store.
+export interface StoreOptions<R = any> extends Pick<CommitOptions, 'detect' | 'merge'>, AttributeScopeOptions {
   readonly cluster?: SessionHost
   readonly sessions?: SessionManager
   /** Put before each id, so that several applications may share one cluster. Default none. */
@@ -33,6 +36,12 @@ export interface StoreOptions extends Pick<CommitOptions, 'detect' | 'merge'>, A
   readonly maxLifetime?: number
   /** Milliseconds by which a touch must move the expiry to be sent. Default: 5 % of the lifetime, at most 60,000. */
   readonly touchAfterMs?: number
+  /**
+   * Requests that only look at their session: all, those whose path matches, or those a test names. What they changed is
+   * not written: if there is anything, the store fails with a {@link SessionReadOnlyError}, which the library hands to the
+   * application. Such a request is a use of the session all the same. Default: none.
+   */
+  readonly readOnly?: RequestTest<R>
 }
 
 /** What a session library keeps under an id: attributes, and the cookie apart from them. */
@@ -48,7 +57,7 @@ export interface Saved {
  * Sessions as the stores of other libraries see them: whole objects, loaded and later saved. What is saved is merged by
  * attribute against the view it was loaded from, if the library tells which that was.
  */
-export class StoredSessions {
+export class StoredSessions<R = never> {
   readonly sessions: SessionManager
   readonly #prefix: string
   readonly #ttl: number | undefined
@@ -56,9 +65,10 @@ export class StoredSessions {
   readonly #view: ViewOptions | undefined
   readonly #start: CreateSessionOptions
   readonly #send: CommitOptions
+  readonly #readOnly: RequestTest<R>
 
   /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
-  constructor(options: StoreOptions) {
+  constructor(options: StoreOptions<R>) {
     const sessions = options?.sessions ?? options?.cluster?.sessions
     if (sessions === undefined) throw new InvalidOptionError('cluster', 'a cluster (or give sessions)', sessions)
     const { prefix = '', ttl, touchAfterMs, detect, merge } = options
@@ -68,6 +78,8 @@ export class StoredSessions {
       throw new InvalidOptionError('touchAfterMs', 'milliseconds, 0 or more', touchAfterMs)
     }
     const { maxLifetime, ...send } = overridesOf({ detect, merge, maxLifetime: options.maxLifetime })
+    pick({ readOnly: REQUEST_TEST }, options)
+    this.#readOnly = options.readOnly ?? false
     this.sessions = sessions
     this.#prefix = prefix
     this.#ttl = ttl
@@ -94,8 +106,11 @@ export class StoredSessions {
   /**
    * Merges `data` into the session: what differs from `base` is written, or from the session as it is now. Begins the
    * session if there was no base. With a lifetime of 0 or less it is ended. `view` is the base of the next save.
+   *
+   * @throws {SessionReadOnlyError} when there is something to write, and the request may only look
    */
-  save(sid: string, data: StoredData, cookie: StoredCookie, base: Session | undefined): Saved {
+  save(sid: string, data: StoredData, cookie: StoredCookie, base: Session | undefined, isReadOnly = false): Saved {
+    if (isReadOnly) return { view: this.#unchanged(sid, data, cookie, base), receipt: undefined }
     if (isOver(cookie)) {
       const old = base ?? this.find(sid)
       return { view: undefined, receipt: old?.isValid ? old.invalidate() : undefined }
@@ -107,14 +122,40 @@ export class StoredSessions {
     return { view, receipt }
   }
 
-  /** Marks the session as used, and writes its cookie if that has moved by more than a little. */
-  touch(view: Session, cookie: StoredCookie): void {
+  /** Whether a request may only look. `url`: its path, with or without the query. */
+  isReadOnly(url: string, req: R): boolean {
+    return isNamed(this.#readOnly, url, req)
+  }
+
+  /**
+   * Ends the session. Undefined: there is none.
+   *
+   * @throws {SessionReadOnlyError} when the request may only look
+   */
+  end(sid: string, isReadOnly = false): Promise<unknown> | undefined {
+    if (isReadOnly) throw new SessionReadOnlyError(sid)
+    return this.find(sid)?.invalidate()
+  }
+
+  /** Marks the session as used, and writes its cookie if that has moved by more than a little and the request may. */
+  touch(view: Session, cookie: StoredCookie, isReadOnly = false): void {
+    if (isReadOnly) return view.touch()
     if (isOver(cookie)) {
       view.invalidate()
       return
     }
     view.touch()
     if (this.#setCookie(view, cookie, false)) this.sessions.commit(view, SILENT)
+  }
+
+  /** The session as it is, if nobody has changed it. */
+  #unchanged(sid: string, data: StoredData, cookie: StoredCookie, base: Session | undefined): Session | undefined {
+    const view = base ?? this.find(sid)
+    view?.pendingDelta.putAll(data, 'cookie')
+    const isChanged = view === undefined ? hasAttributes(data) : view.pendingDelta.writes('modified').size > 0
+    if (isChanged || isOver(cookie)) throw new SessionReadOnlyError(sid)
+    view?.touch()
+    return view
   }
 
   #begin(sid: string): Session {
@@ -177,6 +218,11 @@ export function attributesOf(view: Session): StoredData {
   const data: StoredData = {}
   view.pendingDelta.takeAll((name, value) => define(data, name, value))
   return data
+}
+
+/** Whether there is anything but the cookie that would be kept. */
+export function hasAttributes(data: object): boolean {
+  return Object.entries(data).some(([name, value]) => name !== 'cookie' && typeof value !== 'function')
 }
 
 /** An attribute may be called `__proto__`; it must become a property, not a prototype. */

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { AjpConnection, type AjpContext, noCounts } from '../../../lib/ajp/ajp-connection.js'
 import { decodeForwardRequest } from '../../../lib/ajp/forward-request.js'
 import { ProtocolError } from '../../../lib/errors.js'
+import { createNodeRuntime } from '../../../lib/runtime/node-runtime.js'
 import type { Stream } from '../../../lib/runtime/runtime.js'
 import { attribute, bodyPacket, forwardRequest, packet } from '../../helpers/ajp-client.js'
 
@@ -105,6 +106,7 @@ function contextOf(server: AjpContext['server']): AjpContext {
     packetSize: 8_192,
     allowedRequestAttributes: undefined,
     counters: noCounts(),
+    clock: createNodeRuntime().clock,
     admits: () => true,
     closed: () => {},
   }

@@ -8,6 +8,7 @@ const cases: readonly (readonly [AjpServerOptions, string])[] = [
   [{ packetSize: 8_191 }, 'Option packetSize must be a whole number from 8192 to 65536; got 8191'],
   [{ packetSize: 65_537 }, 'Option packetSize must be a whole number from 8192 to 65536; got 65537'],
   [{ maxConnections: 0 }, 'Option maxConnections must be a whole number from 1 to 65536; got 0'],
+  [{ idleTimeoutMs: -1 }, 'Option idleTimeoutMs must be a whole number from 0 to 86400000; got -1'],
   [{ secret: '' }, 'Option secret must be a text that is not empty; got ""'],
   [{ host: 'a b' }, 'Option host must be an IP address or a host name; got "a b"'],
   [{ host: '0.0.0.0' }, "Option secret must be set when host is not this host's own (here 0.0.0.0); got undefined"],

@@ -22,10 +22,23 @@ function shop(cluster: ManagerFixture, more: Partial<Parameters<typeof routeCook
     req.session.views = (req.session.views ?? 0) + 1
     req.session.save(error => (error ? next(error) : res.send(String(req.session.views))))
   })
-  app.get(['/sent', '/streamed'], (req, res) => {
+  app.get(['/sent', '/streamed', '/written-head', '/flushed', '/streamed-after-save'], (req, res) => {
+    const { path, session } = req
+    if (path === '/streamed-after-save') Object.assign(session, { saved: true }).save()
+    session.views = (session.views ?? 0) + 1
+    if (path.startsWith('/streamed')) res.write(' ')
+    else if (path === '/flushed') res.flushHeaders()
+    else if (path === '/written-head') res.writeHead(200)
+    res.end(String(session.views))
+  })
+  app.get('/streamed-later', (req, res) => {
+    res.write(' ')
     req.session.views = (req.session.views ?? 0) + 1
-    if (req.path === '/streamed') res.write(' ')
     res.end(String(req.session.views))
+  })
+  app.get('/untouched', (_req, res) => {
+    res.write(' ')
+    res.end()
   })
   app.get('/logout', (req, res, next) => {
     req.session.destroy(error => (error ? next(error) : res.send('')))
@@ -65,7 +78,7 @@ test('the client is bound to who serves it, and the move is told', async t => {
   t.deepEqual([stats.requests, stats.moves], [2, 1])
 })
 
-test('a session saved before the headers is waited for elsewhere; saved after them, it is not', async t => {
+test('what a session is when the headers go out is waited for elsewhere; what a stream changes later is not', async t => {
   const [a, b] = twoManagers()
   const first = shop(a)
   const cookies = new Map<string, string>()
@@ -75,19 +88,34 @@ test('a session saved before the headers is waited for elsewhere; saved after th
   }
   const look = (): Promise<request.Response> => request(shop(b)).get('/look').set('Cookie', header(cookies)).then()
   await visit('/saved')
-  for (const [index, path] of ['/saved', '/sent'].entries()) {
+  const paths = ['/saved', '/sent', '/streamed', '/written-head', '/flushed', '/streamed-after-save']
+  for (const [index, path] of paths.entries()) {
     a.store.held = true
     await visit(path)
+    const deltas = path === '/streamed-after-save' ? 2 : 1
+    t.is(a.store.written.length, index + 1 + deltas, path)
     const answer = look()
     while (b.store.waiting === 0) await new Promise(resolve => setImmediate(resolve))
     a.store.flush()
-    t.is((await answer).text, `${index + 2} false`, path)
+    t.is((await answer).text.trim(), `${index + 2} false`, path)
   }
   const before = cookies.get('tribeline_seen')
   a.store.held = true
-  await visit('/streamed')
+  await visit('/streamed-later')
   t.is(cookies.get('tribeline_seen'), before)
-  t.is((await look()).text, '3 false', 'as documented')
+  t.is((await look()).text, '7 false', 'as documented')
+})
+
+test('a stream whose session nobody wrote to stores none, and what goes wrong with another is reported', async t => {
+  const [a] = twoManagers({ onShortfall: 'throw' })
+  const errors: unknown[] = []
+  const app = shop(a, { onError: error => errors.push(error) })
+  t.deepEqual([...cookiesOf(await request(app).get('/untouched')).keys()], ['tribeline_route'])
+  t.is(a.sessions.size, 0)
+  a.store.outcome = 'short'
+  await request(app).get('/streamed')
+  t.like(errors, [{ code: 'SEND_FAILED' }])
+  t.is(a.sessions.size, 1)
 })
 
 test('what does not come in time is stale', async t => {

@@ -49,7 +49,10 @@ test('it is found among others', t => {
     'a=seen=y;seen=x;b=',
     'xseen=y;seen=x',
   ]) {
-    t.is(cookie.find(header), 'x', header)
+    t.is(cookie.find(header, 0), 'x', header)
+    t.true(cookie.isIn(header))
+    t.is(cookie.find(header, 1), undefined, header)
+    t.is(cookie.find(header.replaceAll('seen=', 'seen.3='), 3), 'x', header)
   }
-  for (const header of ['', 'seen', 'unseen=x', 'a=seen=x', 'seen =x']) t.is(cookie.find(header), undefined, header)
+  for (const header of ['', 'seen', 'unseen=x', 'a=seen=x', 'seen =x']) t.is(cookie.find(header, 0), undefined, header)
 })
