@@ -1,25 +1,23 @@
 import type { Network, Stream, StreamHandlers } from '../lib/runtime/runtime.js'
 
-/** Hears how many bytes pass; each call is one read, one write, one datagram sent. */
+/**
+ * Hears how many bytes pass; each call is one read, one write, one datagram sent. `dialled`: over a connection of this
+ * side's, which carries its messages; over one that it accepted go its acknowledgements.
+ */
 export interface NetworkTap {
-  read?(bytes: number): void
-  written?(bytes: number): void
+  read?(bytes: number, dialled: boolean): void
+  written?(bytes: number, dialled: boolean): void
   datagram?(bytes: number): void
 }
 
 /** The same network, with somebody counting. */
 export function tappedNetwork(network: Network, tap: NetworkTap): Network {
-  const streams = new WeakMap<Stream, Stream>()
-  const tapped = (stream: Stream): Stream => {
-    let known = streams.get(stream)
-    if (known === undefined) streams.set(stream, (known = tappedStream(stream, tap)))
-    return known
-  }
   return {
     addresses: () => network.addresses(),
-    listen: (endpoint, accept) => network.listen(endpoint, stream => tappedHandlers(accept(tapped(stream)), tap)),
+    listen: (endpoint, accept) =>
+      network.listen(endpoint, stream => tappedHandlers(accept(tappedStream(stream, tap, false)), tap, false)),
     connect: (endpoint, timeoutMs, handlers) =>
-      tapped(network.connect(endpoint, timeoutMs, tappedHandlers(handlers, tap))),
+      tappedStream(network.connect(endpoint, timeoutMs, tappedHandlers(handlers, tap, true)), tap, true),
     async bindDatagram(options, handlers) {
       const socket = await network.bindDatagram(options, handlers)
       return {
@@ -33,8 +31,7 @@ export function tappedNetwork(network: Network, tap: NetworkTap): Network {
   }
 }
 
-function tappedStream(stream: Stream, tap: NetworkTap): Stream {
-  const writeAll = stream.writeAll?.bind(stream)
+function tappedStream(stream: Stream, tap: NetworkTap, dialled: boolean): Stream {
   return {
     get remote() {
       return stream.remote
@@ -43,15 +40,17 @@ function tappedStream(stream: Stream, tap: NetworkTap): Stream {
       return stream.bufferedBytes
     },
     write: bytes => {
-      tap.written?.(bytes.length)
+      tap.written?.(bytes.length, dialled)
       return stream.write(bytes)
     },
-    ...(writeAll && {
-      writeAll: pieces => {
-        for (const { length } of pieces) tap.written?.(length)
-        return writeAll(pieces)
-      },
-    }),
+    writeAll: pieces => {
+      tap.written?.(
+        pieces.reduce((sum, { length }) => sum + length, 0),
+        dialled,
+      )
+      if (stream.writeAll !== undefined) return stream.writeAll(pieces)
+      return pieces.map(piece => stream.write(piece)).every(takesMore => takesMore)
+    },
     end: () => stream.end(),
     destroy: () => stream.destroy(),
     pause: () => stream.pause(),
@@ -59,11 +58,12 @@ function tappedStream(stream: Stream, tap: NetworkTap): Stream {
   }
 }
 
-function tappedHandlers(handlers: StreamHandlers, tap: NetworkTap): StreamHandlers {
+function tappedHandlers(handlers: StreamHandlers, tap: NetworkTap, dialled: boolean): StreamHandlers {
   return {
+    ...(handlers.borrows === true && { borrows: true }),
     opened: () => handlers.opened?.(),
     data: bytes => {
-      tap.read?.(bytes.length)
+      tap.read?.(bytes.length, dialled)
       handlers.data(bytes)
     },
     drain: () => handlers.drain?.(),

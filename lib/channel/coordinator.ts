@@ -197,13 +197,18 @@ export class ChannelCoordinator {
   send(message: ChannelMessage): void {
     const settled = message.settled ?? unheard
     const { to } = message
-    if (to.every(member => this.#isLive(member))) return this.#transport.send(message, to, settled)
+    if (this.#areLive(to)) return this.#transport.send(message, to, settled)
     const live: Member[] = []
     for (const member of to) {
       if (this.#isLive(member)) live.push(member)
       else settled(member, 'disappeared')
     }
     if (live.length > 0) this.#transport.send(message, live, settled)
+  }
+
+  #areLive(members: readonly Member[]): boolean {
+    for (const member of members) if (!this.#isLive(member)) return false
+    return true
   }
 
   #isLive({ id }: Member): boolean {

@@ -136,5 +136,10 @@ export function interceptorChain(interceptors: readonly Interceptor[], ends: Cha
       memberSuspected = (suspicion, verdict) => it.memberSuspected?.(suspicion, verdict, next)
     }
   }
+  if (interceptors.some(it => it.receive !== undefined)) {
+    const first = receive
+    // Bytes come lent, and interceptors may hold them back.
+    receive = (message, from) => first({ ...message, payload: message.payload.slice() }, from)
+  }
   return { send, receive, memberAdded, memberDisappeared, memberSuspected }
 }

@@ -37,7 +37,7 @@ export class SendTracker extends Dated {
   ) {
     super()
     this.#to = to
-    this.#known = to.map(() => 'nothing')
+    this.#known = new Array<Known>(to.length).fill('nothing')
     this.#ack = ack
     this.#wanted = copies === 'all' ? Math.max(1, to.length) : copies
     this.#settled = settled
@@ -51,7 +51,7 @@ export class SendTracker extends Dated {
   /** Word of one member. Repeated and contradicting words are ignored: the first end counts. */
   outcome(member: Member, outcome: MemberOutcome): void {
     if (this.#done) return
-    const index = this.#to.findIndex(({ id }) => id === member.id)
+    const index = indexOf(this.#to, member)
     const known = this.#known[index]
     if (known === undefined || known === 'applied' || known === 'faulty') return
     const reason = FAULTS[outcome]
@@ -95,4 +95,9 @@ export class SendTracker extends Dated {
       faulty: this.#faulty,
     })
   }
+}
+
+function indexOf(members: readonly Member[], { id }: Member): number {
+  for (let index = 0; index < members.length; index++) if (members[index]?.id === id) return index
+  return -1
 }

@@ -132,7 +132,7 @@ export class TopicHub {
       const whole = options.rest.length === 0 ? payload : Buffer.concat([payload, ...options.rest])
       return this.send(name, whole, { ...options, rest: undefined }, settled)
     }
-    const bytes = payloadBytes({ payload, rest: options.rest })
+    const bytes = options.rest === undefined ? payload.length : payloadBytes({ payload, rest: options.rest })
     if (bytes > payloadBytesMax) throw new MessageTooLargeError('The message', bytes, payloadBytesMax)
     this.counts.sent++
     const { ack = 'none', copies = 'all', timeoutMs = TIMEOUT_MS, key, bulk, rest } = options
@@ -147,7 +147,7 @@ export class TopicHub {
       const wanted = copies === 'all' ? 1 : copies
       const receipt: SendReceipt = { ...NOTHING_WANTED, outcome: wanted === 0 ? 'met' : 'short', wanted }
       this.#count(receipt)
-      if (settled) this.#guard(undefined, () => settled(receipt))
+      if (settled) this.#tell(settled, receipt)
       return
     }
     if (this.#trackers.size >= TRACKERS_MAX) {
@@ -166,7 +166,7 @@ export class TopicHub {
     tracker = new SendTracker(to, ack, copies, receipt => {
       if (tracker) this.#trackers.remove(tracker)
       this.#count(receipt)
-      if (settled) this.#guard(undefined, () => settled(receipt))
+      if (settled) this.#tell(settled, receipt)
     })
     if (!tracker.done) this.#trackers.add(tracker, timeoutMs)
     // Sent even when the receipt is short already: what can arrive, should.
@@ -182,7 +182,8 @@ export class TopicHub {
     }
     this.counts.received++
     try {
-      return topic.listener.receive(message.payload, from)
+      const { listener } = topic
+      return listener.receive(listener.borrows === true ? message.payload : message.payload.slice(), from)
     } catch (error) {
       this.#listenerFailed(error)
       return 'rejected'
@@ -233,6 +234,14 @@ export class TopicHub {
     if (receipt.outcome === 'met') this.counts.receiptsMet++
     else if (receipt.outcome === 'short') this.counts.receiptsShort++
     else this.counts.receiptsUnknown++
+  }
+
+  #tell(settled: (receipt: SendReceipt) => void, receipt: SendReceipt): void {
+    try {
+      settled(receipt)
+    } catch (error) {
+      this.#listenerFailed(error)
+    }
   }
 
   /** A listener's error must not stop the protocol; nor may it be hidden. */

@@ -62,6 +62,8 @@ export interface TopicSendOptions {
 export interface TopicListener {
   /** `applied` is the promise the sender's receipt is built on: answer it only when the message is merged. */
   receive(payload: Uint8Array, from: Member): DeliveryOutcome
+  /** Whether `receive` keeps nothing of the payload; it may not change it either. Default: it is handed a copy. */
+  readonly borrows?: boolean
   /** A member is new here; of those present when the topic is opened tells `Topic.members`. */
   memberAdded?(member: Member): void
   /** A member is gone. Receipts that waited for it have been told. */

@@ -109,12 +109,6 @@ export class ClusterClock {
     this.#peers.delete(id)
   }
 
-  /** Whether any peer is known whose time is already the group's. */
-  get hasSettledPeer(): boolean {
-    for (const peer of this.#peers.values()) if (peer.settled) return true
-    return false
-  }
-
   /**
    * Ends the joining: adopts the median of the settled peers, else the upper median of all and ourselves (so that two
    * newcomers agree on the later clock), else keeps the own time. Does nothing when settled.

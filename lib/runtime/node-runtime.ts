@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto'
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { createConnection, createServer, type Socket } from 'node:net'
+import { createConnection, createServer, type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { ListenError } from '../errors.js'
 import type {
@@ -21,6 +21,13 @@ import type {
 
 const RANDOM_POOL_BYTES = 4_096
 const DEFAULT_TTL = 1
+/** What the system hands over in one read at most. */
+const READ_BYTES = 131_072
+/**
+ * What sockets are read into, one after the other. Left alone, the engine makes 64 KiB of memory for each read and counts
+ * them towards the next collection: taking in a gigabyte is then mostly page faults and walks of the whole heap.
+ */
+const READ: Buffer = Buffer.allocUnsafeSlow(READ_BYTES)
 
 const ENDS: { readonly [code: string]: StreamEnd } = {
   ECONNREFUSED: 'refused',
@@ -105,8 +112,9 @@ class NodeNetwork implements Network {
   }
 
   async listen(endpoint: Endpoint, accept: (stream: Stream) => StreamHandlers): Promise<Listener> {
-    const server = createServer({ noDelay: true }, socket => {
-      const stream = new NodeStream(socket, endpointOf(socket.remoteAddress, socket.remotePort), true)
+    const server = createServer({ noDelay: true, pauseOnConnect: true }, socket => {
+      const remote = endpointOf(socket.remoteAddress, socket.remotePort)
+      const stream = new NodeStream(onread => readInto(onread, socket), remote, true)
       stream.attach(accept(stream))
     })
     // Exclusive: workers of a node:cluster must each have a port of their own.
@@ -118,8 +126,8 @@ class NodeNetwork implements Network {
   }
 
   connect(endpoint: Endpoint, timeoutMs: number, handlers: StreamHandlers): Stream {
-    const socket = createConnection({ host: endpoint.host, port: endpoint.port, noDelay: true })
-    const stream = new NodeStream(socket, endpoint, false)
+    const { host, port } = endpoint
+    const stream = new NodeStream(onread => createConnection({ host, port, noDelay: true, onread }), endpoint, false)
     stream.attach(handlers, timeoutMs)
     return stream
   }
@@ -178,14 +186,16 @@ function datagramSocket(socket: UdpSocket, handlers: DatagramHandlers): Datagram
 class NodeStream implements Stream {
   readonly remote: Endpoint
   readonly #socket: Socket
+  #handlers: StreamHandlers | undefined
   #opened: boolean
   #end: StreamEnd | undefined
 
-  constructor(socket: Socket, remote: Endpoint, opened: boolean) {
-    this.#socket = socket
+  /** `open` makes the socket, with what it is to be read into. */
+  constructor(open: (onread: OnReadOpts) => Socket, remote: Endpoint, opened: boolean) {
+    this.#socket = open({ buffer: READ, callback: length => this.#read(length) })
     this.remote = remote
     this.#opened = opened
-    socket.unref()
+    this.#socket.unref()
   }
 
   get bufferedBytes(): number {
@@ -194,6 +204,7 @@ class NodeStream implements Stream {
 
   attach(handlers: StreamHandlers, timeoutMs?: number): void {
     const socket = this.#socket
+    this.#handlers = handlers
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#close('timeout'), timeoutMs).unref()
     socket.on('connect', () => {
       clearTimeout(timer)
@@ -201,6 +212,7 @@ class NodeStream implements Stream {
       this.#opened = true
       handlers.opened?.()
     })
+    // Never called where reads go into memory of ours, and still what makes the socket flow.
     socket.on('data', bytes => {
       if (this.#end === undefined) handlers.data(bytes as Buffer)
     })
@@ -248,6 +260,13 @@ class NodeStream implements Stream {
     this.#socket.resume()
   }
 
+  #read(length: number): boolean {
+    const handlers = this.#handlers
+    const bytes = READ.subarray(0, length)
+    if (this.#end === undefined) handlers?.data(handlers.borrows === true ? bytes : Buffer.from(bytes))
+    return true
+  }
+
   /** `Socket.write` says `false` of every large piece, also of one that the system took at once. */
   #takesMore(): boolean {
     return this.#socket.writableLength < this.#socket.writableHighWaterMark
@@ -257,6 +276,19 @@ class NodeStream implements Stream {
     this.#end ??= end
     this.#socket.destroy()
   }
+}
+
+/**
+ * The connection of an accepted socket as another one that is read into memory of ours, which `createServer` has no
+ * option for. Where the engine keeps its handle elsewhere some day, the accepted one is used as it is.
+ */
+function readInto(onread: OnReadOpts, accepted: Socket): Socket {
+  const owner = accepted as unknown as { _handle?: object | null }
+  const handle = owner._handle
+  if (handle === undefined || handle === null) return accepted
+  owner._handle = null
+  accepted.destroy()
+  return new Socket({ handle, onread } as unknown as SocketConstructorOpts)
 }
 
 function endpointOf(address: string | undefined, port: number | undefined): Endpoint {

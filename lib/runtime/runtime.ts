@@ -69,8 +69,10 @@ export interface Stream {
 export interface StreamHandlers {
   /** The stream is connected (once, for streams made by `connect`; never for accepted ones). */
   opened?(): void
-  /** Bytes came in; they stay valid after the call. */
+  /** Bytes came in; they stay valid after the call, unless the owner `borrows` them. */
   data(bytes: Uint8Array): void
+  /** Whether `data` keeps nothing of the bytes: the stream may read into the same memory again. Default: it keeps them. */
+  readonly borrows?: boolean
   /** There is room again after `write` said `false`. */
   drain?(): void
   /** It is over, and why. */

@@ -8,6 +8,9 @@ type Content =
   | { readonly kind: 'fin' }
   | { readonly kind: 'reset' }
 
+/** What bytes become that were lent. */
+const LENT = 0xdb
+
 /** A numbered piece of one direction. */
 interface Segment {
   readonly number: number
@@ -294,7 +297,7 @@ export class SimStream implements Stream {
         this.#inbox = []
       }
       this.#acknowledge(bytes.length)
-      this.#handlers?.data(bytes)
+      this.#hand(bytes)
     }
     if (this.#state === 'closed' || this.#inboxEnd === undefined) return
     if (this.#inboxEnd === 'reset') return this.#close('reset', false)
@@ -303,6 +306,15 @@ export class SimStream implements Stream {
     this.#queuedBytes = 0
     this.#tellPeer({ kind: 'fin' })
     this.#close('end', false)
+  }
+
+  /** What is lent is taken back, so that whoever keeps a view of it finds other bytes there. */
+  #hand(bytes: Uint8Array): void {
+    const handlers = this.#handlers
+    if (handlers?.borrows !== true) return handlers?.data(bytes)
+    const lent = Buffer.from(bytes)
+    handlers.data(lent)
+    lent.fill(LENT)
   }
 
   #acknowledge(bytes: number): void {

@@ -5,7 +5,6 @@ import { encodeFrame } from '../wire/codec.js'
 import { DEFAULT_FRAME_LIMIT_BYTES } from '../wire/frame.js'
 import type { ConnectionPurpose, Frame, Hello } from '../wire/messages.js'
 import { Connection, type ConnectionEnd } from './connection.js'
-import { Prompt } from './prompt.js'
 import type { ReceiverHandlers } from './types.js'
 
 /** Where and how much the receiver accepts. */
@@ -157,7 +156,6 @@ class AcceptedConnection {
   readonly #remote: Endpoint
   readonly #connection: Connection
   readonly #owner: AcceptedHandlers
-  readonly #ack: Prompt
   #timer: Timer | undefined
   #state: 'stranger' | 'welcomed' | 'refused' = 'stranger'
   #purpose: ConnectionPurpose = 'probe'
@@ -181,11 +179,11 @@ class AcceptedConnection {
     this.#owner = owner
     this.#connection = new Connection(clock, options, {
       frame: frame => this.#frame(frame),
+      read: () => this.#sendAck(),
       drained: () => this.#sendAck(),
       closed: end => this.#closed(end),
     })
     this.#connection.attach(stream)
-    this.#ack = new Prompt(clock, () => this.#sendAck())
     this.#timer = clock.setTimer(options.helloTimeoutMs, () => this.#drop())
   }
 
@@ -244,8 +242,7 @@ class AcceptedConnection {
   #echo(nonce: number): void {
     // A peer that asks and does not read the answers must not fill our memory.
     if (this.#connection.bufferedBytes > REPLY_LIMIT_BYTES) throw new ProtocolError('Answers are not read')
-    this.#connection.write(encodeFrame({ kind: 'echoReply', nonce, clusterTime: this.#handlers.clusterTime() }))
-    this.#connection.flush()
+    this.#connection.send(encodeFrame({ kind: 'echoReply', nonce, clusterTime: this.#handlers.clusterTime() }))
   }
 
   #message({ topic, ack, payload }: Extract<Frame, { kind: 'message' }>): void {
@@ -259,7 +256,6 @@ class AcceptedConnection {
     if (outcome !== 'applied') this.#exceptions.push({ number, reason: outcome })
     if (this.#exceptions.length > EXCEPTION_LIMIT) throw new ProtocolError('Acknowledgements are not read')
     this.#ackWanted = true
-    this.#ack.ask()
   }
 
   /** An acknowledgement is cumulative, so a peer that does not read gets one later instead of many. */
@@ -269,8 +265,7 @@ class AcceptedConnection {
     this.#stats.acks += 1
     const exceptions = this.#exceptions
     this.#exceptions = []
-    this.#connection.write(encodeFrame({ kind: 'ack', received: this.#received, applied: this.#received, exceptions }))
-    this.#connection.flush()
+    this.#connection.send(encodeFrame({ kind: 'ack', received: this.#received, applied: this.#received, exceptions }))
   }
 
   #closed(end: ConnectionEnd): void {

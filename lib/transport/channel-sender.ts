@@ -7,7 +7,7 @@ import type { ConnectionPurpose, Frame } from '../wire/messages.js'
 import type { LaneItem } from './lane.js'
 import { MemberQueue, type MemberQueueOptions } from './member-queue.js'
 import { type DialContext, OutgoingConnection } from './outgoing-connection.js'
-import type { DialResult, MemberOutcome, OutgoingMessage, SenderHandlers } from './types.js'
+import type { DialResult, OutcomeListener, OutgoingMessage, SenderHandlers } from './types.js'
 
 /** How the sender connects and how much it keeps waiting. */
 export interface SenderOptions {
@@ -52,9 +52,6 @@ export interface EchoAnswer {
   readonly clusterTime: number
   readonly roundTripMs: number
 }
-
-/** Told of each receiver of a message; see {@link ChannelSender.send}. */
-export type OutcomeListener = (member: Member, outcome: MemberOutcome, final: boolean) => void
 
 const UNCLAIMED_LIMIT = 64
 const UNCLAIMED_MS = 10_000
@@ -154,7 +151,7 @@ export class ChannelSender {
     const bodyBytes = body?.reduce((sum, { length }) => sum + length, 0) ?? 0
     const frame = body ? encodeHead(topic, ack, bodyBytes) : encodeMessage({ kind: 'message', topic, ack, payload })
     const bytes = frame.length + bodyBytes
-    const unacknowledged: LaneItem = { frame, body, bytes, topic, ack, settle: undefined }
+    const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told }
     for (const member of members) {
       const queue = this.#members.get(member.id)
       if (queue === undefined) {
@@ -163,10 +160,6 @@ export class ChannelSender {
       }
       this.#stats.messages += 1
       this.#stats.messageBytes += bytes
-      const item =
-        ack === 0
-          ? unacknowledged
-          : { ...unacknowledged, settle: (outcome: MemberOutcome, final: boolean) => told(member, outcome, final) }
       if (queue.put(item, message.key, message.bulk === true)) continue
       this.#stats.queueFull += 1
       told(member, 'queue-full', true)

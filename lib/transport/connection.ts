@@ -15,7 +15,6 @@ const BULK_TURN_MS = 0.5
  */
 const WORK_BYTES = 32_768
 const FRAME_WORK_BYTES = 2_048
-const UNDECODED_LIMIT_BYTES = 2_097_152
 const BATCH_BYTES = 262_144
 
 /** How a connection ended: as its stream did, or because we closed it over bytes the protocol does not allow. */
@@ -26,15 +25,18 @@ export interface ConnectionHandlers {
   opened?(): void
   /** @throws {ProtocolError} to have the connection closed as `protocol` */
   frame(frame: Frame): void
+  /** All frames of what came in have been told, or as many as one turn has time for. */
+  read?(): void
   /** `congested` has become false. */
   drained?(): void
   closed(end: ConnectionEnd): void
 }
 
 /**
- * Frames over one stream. Frames written by one run of the program leave as one buffer at its end, those of later runs
- * within the same turn of the event loop together at the end of the turn; decoding stops after about 2 ms, or a quarter
- * of that where it is bulk, and goes on in the next turn, so that no peer holds up the others.
+ * Frames over one stream. Frames written by one run of the program leave as one buffer at its end; those of a later run
+ * together at the end of the turn of the event loop, unless something has come in over the connection since. Decoding
+ * stops after about 2 ms, or a quarter of that where it is bulk, and goes on in the next turn, so that no peer holds up
+ * the others.
  */
 export class Connection {
   readonly #clock: Clock
@@ -64,6 +66,7 @@ export class Connection {
     return {
       opened: () => this.#handlers.opened?.(),
       data: bytes => this.#data(bytes),
+      borrows: true,
       drain: () => this.#drain(),
       closed: end => this.#close(end),
     }
@@ -95,6 +98,13 @@ export class Connection {
     if (this.#closed || this.#ending) return
     this.#pending.add(frame)
     this.#flush.ask()
+  }
+
+  /** As `write`, with what has gathered, and not a little later. */
+  send(frame: Uint8Array): void {
+    if (this.#closed || this.#ending) return
+    this.#pending.add(frame)
+    this.flush()
   }
 
   /** Writes what has gathered now instead of a little later. */
@@ -131,9 +141,12 @@ export class Connection {
 
   #data(bytes: Uint8Array): void {
     if (this.#closed || this.#protocol) return
+    this.#flush.renew()
     this.#decoder.push(bytes)
     if (!this.#decoding) this.#decode()
-    if (this.#decoding && !this.#paused && this.#decoder.bufferedBytes > UNDECODED_LIMIT_BYTES) {
+    this.#decoder.keep()
+    // What is not read stays with the system, which makes the peer wait.
+    if (this.#decoding && !this.#paused) {
       this.#paused = true
       this.#stream?.pause()
     }
@@ -153,7 +166,9 @@ export class Connection {
         work += FRAME_WORK_BYTES + end - start
         if (work < WORK_BYTES) continue
         work = 0
-        if (this.#clock.monotonic() >= until) return this.#clock.soon(() => this.#decode())
+        if (this.#clock.monotonic() < until) continue
+        this.#clock.soon(() => this.#decode())
+        return this.#handlers.read?.()
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -162,6 +177,7 @@ export class Connection {
       return
     }
     this.#decoding = false
+    this.#handlers.read?.()
     if (this.#paused && !this.#closed) {
       this.#paused = false
       this.#stream?.resume()

@@ -1,9 +1,11 @@
 import { ProtocolError } from '../errors.js'
-import type { Endpoint, StreamEnd, Timer } from '../runtime/runtime.js'
+import type { Member } from '../membership/member.js'
+import type { StreamEnd, Timer } from '../runtime/runtime.js'
 import type { Frame, Hello } from '../wire/messages.js'
 import { type DialContext, OutgoingConnection, streamEndOf } from './outgoing-connection.js'
+import type { OutcomeListener } from './types.js'
 
-/** Something on its way: the bytes, and what to do about an acknowledgement. */
+/** Something on its way: the bytes, and who hears of its acknowledgement. The same for all members it goes to. */
 export interface LaneItem {
   readonly frame: Uint8Array
   /** The rest of the frame, if it lies elsewhere, in pieces. */
@@ -12,9 +14,7 @@ export interface LaneItem {
   readonly bytes: number
   readonly topic: string
   readonly ack: 0 | 1 | 2
-  readonly settle:
-    | ((outcome: 'received' | 'applied' | 'rejected' | 'deferred' | 'disappeared', final: boolean) => void)
-    | undefined
+  readonly told: OutcomeListener | undefined
 }
 
 /** What a lane tells its member queue. */
@@ -33,15 +33,17 @@ const BACK_OFF_MAX_MS = 2_000
 const UNACKNOWLEDGED_LIMIT = 65_536
 const TOPIC_LIMIT = 1_024
 /** Messages somebody waits for that go out together. */
-const AWAITED_TOGETHER = 8
+const AWAITED_TOGETHER = 16
 const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
 /** Written and not acknowledged; without the frame, whose memory is free once it is written. */
 interface Unacknowledged {
   readonly number: number
   readonly ack: LaneItem['ack']
-  readonly settle: LaneItem['settle']
-  told: 'nothing' | 'received' | 'all'
+  readonly told: LaneItem['told']
+  /** What has been told. */
+  heard: 'nothing' | 'received' | 'all'
+  after: Unacknowledged | undefined
 }
 
 /**
@@ -51,15 +53,16 @@ interface Unacknowledged {
  */
 export class Lane {
   readonly #context: DialContext
-  readonly #endpoint: Endpoint
-  readonly #memberId: string
+  readonly #member: Member
   readonly #purpose: Hello['purpose']
   readonly #handlers: LaneHandlers
   #connection: OutgoingConnection | undefined
   #queue: { item: LaneItem; at: number }[] = []
   #head = 0
-  #unacknowledged: Unacknowledged[] = []
-  #settled = 0
+  /** Links, as they come and go all the time; see Deadlines. */
+  #first: Unacknowledged | undefined
+  #last: Unacknowledged | undefined
+  #unacknowledged = 0
   #sent = 0
   #topics = new Set<string>()
   #lastTopic = ''
@@ -69,16 +72,9 @@ export class Lane {
   #owing = false
   #closed = false
 
-  constructor(
-    context: DialContext,
-    endpoint: Endpoint,
-    memberId: string,
-    purpose: Hello['purpose'],
-    handlers: LaneHandlers,
-  ) {
+  constructor(context: DialContext, member: Member, purpose: Hello['purpose'], handlers: LaneHandlers) {
     this.#context = context
-    this.#endpoint = endpoint
-    this.#memberId = memberId
+    this.#member = member
     this.#purpose = purpose
     this.#handlers = handlers
   }
@@ -88,7 +84,7 @@ export class Lane {
   }
 
   get unacknowledged(): number {
-    return this.#unacknowledged.length - this.#settled
+    return this.#unacknowledged
   }
 
   get open(): boolean {
@@ -116,9 +112,9 @@ export class Lane {
   connect(): void {
     if (this.#connection !== undefined || this.#backOff !== undefined || this.#closed) return
     const { dialTimeoutMs } = this.#context
-    const connection = new OutgoingConnection(this.#context, this.#endpoint, this.#purpose, dialTimeoutMs, result => {
+    const connection = new OutgoingConnection(this.#context, this.#member, this.#purpose, dialTimeoutMs, result => {
       if (this.#connection !== connection) return
-      if (result.kind === 'welcome' && result.welcome.member.id === this.#memberId) return this.adopt(connection)
+      if (result.kind === 'welcome' && result.welcome.member.id === this.#member.id) return this.adopt(connection)
       connection.destroy()
       // Another life of the process answers there: the member we mean is gone.
       this.#break(result.kind === 'failed' ? streamEndOf(result.end) : 'refused')
@@ -154,7 +150,7 @@ export class Lane {
     this.#queue = []
     this.#head = 0
     this.#abandon()
-    for (const { item } of waiting) item.settle?.('disappeared', true)
+    for (const { item } of waiting) item.told?.(this.#member, 'disappeared', true)
   }
 
   #takes(): boolean {
@@ -170,9 +166,13 @@ export class Lane {
       this.#lastTopic = item.topic
       if (this.#topics.size < TOPIC_LIMIT) this.#topics.add(item.topic)
     }
-    const { ack, settle } = item
+    const { ack, told } = item
     if (ack === 0) return
-    this.#unacknowledged.push({ number: this.#sent, ack, settle, told: 'nothing' })
+    const entry: Unacknowledged = { number: this.#sent, ack, told, heard: 'nothing', after: undefined }
+    if (this.#last === undefined) this.#first = entry
+    else this.#last.after = entry
+    this.#last = entry
+    this.#unacknowledged += 1
     // Not all of a turn's at the end: the member works on the first while we make the next.
     if (this.#sent % AWAITED_TOGETHER === 0) this.#connection?.flush()
   }
@@ -205,23 +205,46 @@ export class Lane {
     if (received > this.#sent || applied > received) throw new ProtocolError('Acknowledges what was not sent')
     const excepted =
       exceptions.length === 0 ? NONE_EXCEPTED : new Map(exceptions.map(({ number, reason }) => [number, reason]))
-    const list = this.#unacknowledged
-    const done: [Unacknowledged, 'received' | 'applied' | 'rejected' | 'deferred', boolean][] = []
-    for (let index = this.#settled; index < list.length; index += 1) {
-      const entry = list[index] as Unacknowledged
-      if (entry.number > received) break
-      const final = entry.number <= applied || entry.ack === 1
-      if (final && index === this.#settled) this.#settled += 1
-      if (entry.told === 'all' || (entry.told === 'received' && !final)) continue
-      done.push([entry, outcomeOf(entry, applied, excepted), final])
-      entry.told = final ? 'all' : 'received'
+    const settled = this.#settled(received, applied)
+    const ahead = this.#ahead(received)
+    for (let entry = settled; entry !== undefined; ) {
+      const { after } = entry
+      // What is over and old must not keep what is young.
+      entry.after = undefined
+      if (entry.heard !== 'all') entry.told?.(this.#member, outcomeOf(entry, applied, excepted), true)
+      entry = after
     }
-    if (this.#settled * 2 >= list.length) {
-      this.#unacknowledged = list.slice(this.#settled)
-      this.#settled = 0
-    }
-    for (const [{ settle }, outcome, final] of done) settle?.(outcome, final)
+    for (const entry of ahead) entry.told?.(this.#member, outcomeOf(entry, applied, excepted), entry.ack === 1)
     this.#pump()
+  }
+
+  /** Those that nothing more will be heard of, up to the first of which there will: they are no longer ours. */
+  #settled(received: number, applied: number): Unacknowledged | undefined {
+    const first = this.#first
+    let last: Unacknowledged | undefined
+    for (let entry = first; entry !== undefined && entry.number <= received; entry = entry.after) {
+      if (entry.number > applied && entry.ack === 2) break
+      last = entry
+      this.#unacknowledged -= 1
+    }
+    if (last === undefined) return undefined
+    this.#first = last.after
+    if (this.#first === undefined) this.#last = undefined
+    last.after = undefined
+    return first
+  }
+
+  /** Those of the others that have been received, which has not been told. */
+  #ahead(received: number): readonly Unacknowledged[] {
+    if (this.#first === undefined || this.#first.number > received) return []
+    const ahead: Unacknowledged[] = []
+    for (let entry: Unacknowledged | undefined = this.#first; entry !== undefined; entry = entry.after) {
+      if (entry.number > received) break
+      if (entry.heard !== 'nothing') continue
+      entry.heard = entry.ack === 1 ? 'all' : 'received'
+      ahead.push(entry)
+    }
+    return ahead
   }
 
   #break(end: StreamEnd): void {
@@ -241,13 +264,16 @@ export class Lane {
   }
 
   #abandon(): void {
-    const abandoned = this.#unacknowledged.slice(this.#settled)
-    this.#unacknowledged = []
-    this.#settled = 0
+    const abandoned = this.#first
+    this.#first = undefined
+    this.#last = undefined
+    this.#unacknowledged = 0
     this.#sent = 0
     this.#topics = new Set()
     this.#lastTopic = ''
-    for (const { settle, told } of abandoned) if (told !== 'all') settle?.('disappeared', true)
+    for (let entry = abandoned; entry !== undefined; entry = entry.after) {
+      if (entry.heard !== 'all') entry.told?.(this.#member, 'disappeared', true)
+    }
   }
 }
 

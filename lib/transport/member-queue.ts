@@ -95,7 +95,7 @@ export class MemberQueue {
   /** `false`: too much is waiting, or the member is gone. */
   putControl(frame: Uint8Array): boolean {
     if (this.#closed || this.#control.queued >= CONTROL_QUEUE_LIMIT) return false
-    this.#control.put({ frame, body: undefined, bytes: frame.length, topic: '', ack: 0, settle: undefined })
+    this.#control.put({ frame, body: undefined, bytes: frame.length, topic: '', ack: 0, told: undefined })
     return true
   }
 
@@ -127,7 +127,7 @@ export class MemberQueue {
   }
 
   #lane(purpose: 'control' | 'data' | 'bulk', dequeued: (bytes: number) => void): Lane {
-    return new Lane(this.#context, this.member, this.member.id, purpose, {
+    return new Lane(this.#context, this.member, purpose, {
       dequeued,
       empty: () => this.#refill(),
       broken: (end, topics) => {

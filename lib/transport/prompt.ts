@@ -2,8 +2,11 @@ import type { Clock } from '../runtime/runtime.js'
 
 /**
  * Runs a job once for all that asked for it: when the code that asked is done, so that what is alone does not wait; but
- * a second time in the same turn of the event loop only at its end, so that what is busy gathers. A message by itself
- * saves a round of the event loop, and many requests in one turn still share one write.
+ * the next time only at the end of the turn of the event loop, so that what is busy gathers. A message by itself saves
+ * a round of the event loop, and many requests in one turn still share one write.
+ *
+ * Nothing but a second asking ends the turn for it, for to have oneself called at the end of every turn costs as much
+ * as a small message. Who knows that it is over says so ({@link renew}).
  */
 export class Prompt {
   readonly #clock: Clock
@@ -11,7 +14,7 @@ export class Prompt {
   readonly #now = (): void => this.#atOnce()
   readonly #end = (): void => this.#endOfTurn()
   #asked = false
-  /** Whether it has run in this turn, or waits for its end. */
+  /** Whether it has run, perhaps in this turn. */
   #waits = false
 
   constructor(clock: Clock, run: () => void) {
@@ -23,22 +26,23 @@ export class Prompt {
   ask(): void {
     if (this.#asked) return
     this.#asked = true
-    if (this.#waits) return
-    if (this.#clock.next !== undefined) return this.#clock.next(this.#now)
-    this.#waits = true
-    this.#clock.soon(this.#end)
+    if (this.#waits || this.#clock.next === undefined) this.#clock.soon(this.#end)
+    else this.#clock.next(this.#now)
+  }
+
+  /** The turn in which it ran last is over, or what came meanwhile is worth another run. */
+  renew(): void {
+    this.#waits = false
   }
 
   #atOnce(): void {
     this.#waits = true
-    this.#clock.soon(this.#end)
     this.#asked = false
     this.#run()
   }
 
   #endOfTurn(): void {
     this.#waits = false
-    if (!this.#asked) return
     this.#asked = false
     this.#run()
   }

@@ -10,7 +10,10 @@ export interface ReceiverHandlers {
     hello: Hello,
     from: Endpoint,
   ): Welcome | { readonly kind: 'refused'; readonly reason: RefusalReason; readonly detail: string }
-  /** A message of a member that has been welcomed. Its outcome is what the acknowledgement says. */
+  /**
+   * A message of a member that has been welcomed; its payload is lent for the call. Its outcome is what the
+   * acknowledgement says.
+   */
   message(topic: string, payload: Uint8Array, from: Member): DeliveryOutcome
   /** heartbeat, goodbye. Echoes are answered by the receiver itself. */
   control(frame: Frame, from: Member): void
@@ -28,6 +31,9 @@ export type DialResult =
 
 /** What became of a message at one member. */
 export type MemberOutcome = 'received' | 'applied' | 'rejected' | 'deferred' | 'disappeared' | 'queue-full'
+
+/** Told of each receiver of a message; see `ChannelSender.send`. */
+export type OutcomeListener = (member: Member, outcome: MemberOutcome, final: boolean) => void
 
 /** One message on its way to several members in parallel. */
 export interface OutgoingMessage {

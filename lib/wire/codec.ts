@@ -1,5 +1,6 @@
 import protobuf, { type Type } from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
+import { decodeAck, encodeAck, readPlainAck } from './ack-frames.js'
 import {
   decodeFields,
   type Fields,
@@ -20,7 +21,7 @@ import {
   wholeNumber,
 } from './fields.js'
 import { PREFIX_BYTES } from './frame.js'
-import { decodeAck, decodeMessage, encodeAck, encodeMessage, readPlainMessage } from './hot-frames.js'
+import { decodeMessage, encodeMessage, readPlainMessage } from './hot-frames.js'
 import type { ConnectionPurpose, Frame, RefusalReason } from './messages.js'
 
 /** The protocol versions this build speaks: every handshake settles on the highest common one. */
@@ -142,8 +143,8 @@ export function encodeFrame(frame: Frame): Uint8Array {
  * @throws {ProtocolError} when the bytes are not a frame or a field is over its limit; nothing else is thrown
  */
 export function decodeFrame(bytes: Uint8Array, start = 0, end: number = bytes.length): Frame | undefined {
-  const message = readPlainMessage(bytes, start, end)
-  if (message !== undefined) return message
+  const plain = readPlainMessage(bytes, start, end) ?? readPlainAck(bytes, start, end)
+  if (plain !== undefined) return plain
   const reader = protobuf.Reader.create(bytes.subarray(start, end))
   let frame: Frame | undefined
   try {

@@ -6,7 +6,6 @@ import { schema } from './schema.js'
 
 /** The limits of the protocol; what exceeds them is neither written nor accepted. */
 export const LIMITS = {
-  nameChars: 64,
   hostBytes: 255,
   groupBytes: 128,
   topicBytes: 128,

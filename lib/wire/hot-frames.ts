@@ -1,20 +1,18 @@
 import protobuf from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
-import { LIMITS, limitedText, named, numberOf, numberWithin, wholeNumber } from './fields.js'
+import { LIMITS, limitedText } from './fields.js'
 import { PREFIX_BYTES } from './frame.js'
 import { chunkOf, type FrameRoom, frameRoom } from './frame-space.js'
 import type { Frame } from './messages.js'
 import { TextTable } from './text-table.js'
+import { lengthAt, lengthBytes, varintBytes, writeVarint } from './varint.js'
 
-/** The two frames that make up nearly all traffic, written and read without reflection. The format is the same. */
+/** Messages, which make up nearly all traffic, written and read without reflection. The format is the same. */
 
 type MessageFrame = Extract<Frame, { kind: 'message' }>
-type AckFrame = Extract<Frame, { kind: 'ack' }>
 type Reader = protobuf.Reader
 
-const EXCEPTIONS = ['rejected', 'deferred'] as const
 const MESSAGE_TAG = 66
-const ACK_TAG = 74
 
 /** Topics are few and the same ones come again and again. */
 const TOPICS = new TextTable(256)
@@ -25,7 +23,13 @@ const TOPIC_FIELDS_MAX = 1_024
 /** A `message` frame with its length. The payload is copied once, unless it was written where `messageRoom` said. */
 export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array {
   const size = payload.length
-  const field = topicFields.get(topic) ?? topicFieldOf(topic)
+  // What was written last is mostly sent at once.
+  if (payload.byteOffset === last.at && size === last.size && payload.buffer === last.memory) {
+    if (topic === last.topic && ack === last.ack) {
+      return new Uint8Array(last.memory, last.at - last.head, last.head + size)
+    }
+  }
+  const field = fieldOf(topic)
   const chunk = size === 0 ? undefined : chunkOf(payload)
   const head = headBytes(field, ack, size)
   if (chunk !== undefined) {
@@ -43,12 +47,30 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
  * it does no harm when the message is sent otherwise, or not at all.
  */
 export function messageRoom(topic: string, ack: MessageFrame['ack'], size: number): FrameRoom {
-  const field = topicFields.get(topic) ?? topicFieldOf(topic)
+  const field = fieldOf(topic)
   const head = headBytes(field, ack, size)
   const room = frameRoom(head + size) as { bytes: Buffer; at: number }
   writeHead(room.bytes, room.at, field, ack, size)
   room.at += head
+  last.memory = room.bytes.buffer
+  last.at = room.bytes.byteOffset + room.at
+  last.size = size
+  last.head = head
+  last.topic = topic
+  last.field = field
+  last.ack = ack
   return room
+}
+
+/** The room given out last. */
+const last = {
+  memory: new ArrayBuffer(0) as ArrayBufferLike,
+  at: -1,
+  size: 0,
+  head: 0,
+  topic: '',
+  field: new Uint8Array(0) as Uint8Array,
+  ack: 0,
 }
 
 /** Payloads of so many bytes are not copied into a frame but written from where they lie, behind their head. */
@@ -56,7 +78,7 @@ export const APART_BYTES = 8_192
 
 /** All of a `message` frame but its payload, which is to be written behind it. */
 export function encodeHead(topic: string, ack: MessageFrame['ack'], size: number): Uint8Array {
-  const field = topicFields.get(topic) ?? topicFieldOf(topic)
+  const field = fieldOf(topic)
   const head = headBytes(field, ack, size)
   const { bytes, at } = frameRoom(head)
   writeHead(bytes, at, field, ack, size)
@@ -103,7 +125,10 @@ function isHead(bytes: Uint8Array, start: number, topicField: Uint8Array, ack: n
 /** As long as the longest head. */
 const wanted = new Uint8Array(LIMITS.topicBytes + 32)
 
-function topicFieldOf(topic: string): Uint8Array {
+function fieldOf(topic: string): Uint8Array {
+  if (topic === last.topic) return last.field
+  const known = topicFields.get(topic)
+  if (known !== undefined) return known
   const text = Buffer.from(limitedText(topic, LIMITS.topicBytes, 'The topic', 1))
   const field = Uint8Array.of(10, text.length, ...text)
   if (topicFields.size >= TOPIC_FIELDS_MAX) topicFields.clear()
@@ -144,30 +169,6 @@ const EMPTY = new Uint8Array(0)
 /** What one byte of length can say; longer topics take the other way. */
 const TOPIC_BYTES_MAX = Math.min(127, LIMITS.topicBytes)
 
-/** How many bytes a length takes; 0 when it takes more than four. Beyond the end it reads on in nothing. */
-function lengthBytes(bytes: Uint8Array, at: number): number {
-  for (let n = 0; n < 4; n++) if ((bytes[at + n] ?? 0) < 128) return n + 1
-  return 0
-}
-
-function lengthAt(bytes: Uint8Array, at: number): number {
-  let value = 0
-  for (let n = 0; n < 4; n++) {
-    const byte = bytes[at + n] ?? 0
-    value |= (byte & 127) << (7 * n)
-    if (byte < 128) break
-  }
-  return value
-}
-
-function writeVarint(bytes: Uint8Array, start: number, value: number): number {
-  let at = start
-  let rest = value
-  for (; rest > 127; rest >>>= 7) bytes[at++] = (rest & 127) | 128
-  bytes[at++] = rest
-  return at
-}
-
 /** A `message` out of its body; the payload is a view. */
 export function decodeMessage(body: Uint8Array): MessageFrame {
   const reader = protobuf.Reader.create(body)
@@ -186,81 +187,10 @@ export function decodeMessage(body: Uint8Array): MessageFrame {
   return { kind: 'message', topic, ack: ack as 0 | 1 | 2, payload: payload ?? new Uint8Array(0) }
 }
 
-/** An `ack` frame with its length. */
-export function encodeAck({ received, applied, exceptions }: AckFrame): Uint8Array {
-  if (exceptions.length > LIMITS.ackExceptions) throw new ProtocolError('Too many exceptions')
-  const writer = protobuf.Writer.create().fixed32(0).uint32(ACK_TAG).fork()
-  writer.uint32(8).uint64(wholeNumber(received, 'received')).uint32(16).uint64(wholeNumber(applied, 'applied'))
-  for (const { number, reason } of exceptions) {
-    writer.uint32(26).fork().uint32(8).uint64(wholeNumber(number, 'A number'))
-    writer
-      .uint32(16)
-      .uint32(numberOf(EXCEPTIONS, reason, 'The reason'))
-      .ldelim()
-  }
-  const bytes = writer.ldelim().finish()
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - PREFIX_BYTES)
-  return bytes
-}
-
-/** An `ack` out of its body. */
-export function decodeAck(body: Uint8Array): AckFrame {
-  const reader = protobuf.Reader.create(body)
-  const exceptions: AckFrame['exceptions'][number][] = []
-  let received = 0
-  let applied = 0
-  while (reader.pos < reader.len) {
-    const tag = reader.tag()
-    if (tag === 8) received = readWhole(reader)
-    else if (tag === 16) applied = readWhole(reader)
-    else if (tag !== 26) reader.skipType(tag & 7, 0, tag >>> 3)
-    else if (exceptions.length === LIMITS.ackExceptions) throw new ProtocolError('Too many exceptions')
-    else exceptions.push(readException(reader))
-  }
-  return { kind: 'ack', received, applied, exceptions }
-}
-
-function readException(reader: Reader): AckFrame['exceptions'][number] {
-  const end = numberWithin(reader.uint32(), 0, reader.len, 'A length') + reader.pos
-  if (end > reader.len) throw new ProtocolError('A length is out of range')
-  let number = 0
-  let reason = 0
-  while (reader.pos < end) {
-    const tag = reader.tag()
-    if (tag === 8) number = readWhole(reader)
-    else if (tag === 16) reason = reader.uint32()
-    else reader.skipType(tag & 7, 0, tag >>> 3)
-  }
-  if (reader.pos !== end) throw new ProtocolError('A length is out of range')
-  return { number, reason: named(EXCEPTIONS, reason, 'The reason') }
-}
-
-/** A varint as a safe number, without the object protobufjs would make of 64 bits. */
-function readWhole(reader: Reader): number {
-  let value = 0
-  let scale = 1
-  for (let n = 0; n < 8; n += 1) {
-    if (reader.pos >= reader.len) throw new ProtocolError('A number is cut off')
-    const byte = reader.buf[reader.pos] as number
-    reader.pos += 1
-    value += (byte & 127) * scale
-    if (byte < 128) return wholeNumber(value, 'A number')
-    scale *= 128
-  }
-  throw new ProtocolError('A number is out of range')
-}
-
 function readText(reader: Reader, mostBytes: number): string {
   const start = reader.pos
   const length = reader.uint32()
   if (length > mostBytes) throw new ProtocolError(`A text of ${length} bytes`)
   reader.pos = start
   return reader.string()
-}
-
-function varintBytes(value: number): number {
-  if (value < 0x80) return 1
-  if (value < 0x4000) return 2
-  if (value < 0x20_0000) return 3
-  return value < 0x1000_0000 ? 4 : 5
 }

@@ -4,7 +4,8 @@ import { ProtocolError } from '../errors.js'
 // Objects travel as records, described in the same bytes: without records a Map would come back as an object.
 const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
 const packr = new Packr(options)
-const unpackr = new Unpackr(options)
+// What was decoded is the application's to change: it must not lie in the bytes that are kept.
+const unpackr = new Unpackr({ ...options, copyBuffers: true })
 
 /** MessagePack's marks of short texts: up to 31 bytes, the length in the mark; up to 255, in the byte that follows. */
 const FIX_STR = 0xa0
@@ -14,9 +15,11 @@ const FIX_NUMBER_END = 0x40
 const UINT_8 = 0xcc
 /** Its mark of up to 255 bytes; the next two marks, as for texts, have longer lengths behind them. */
 const BIN_8 = 0xc4
-/** Buffer's own reader, which takes any Uint8Array. */
-const { utf8Slice } = Buffer.prototype as unknown as {
+/** Buffer's own reader and writers, which take any Uint8Array. */
+const { utf8Slice, utf8Write, latin1Write } = Buffer.prototype as unknown as {
   utf8Slice: (this: Uint8Array, start: number, end: number) => string
+  utf8Write: (this: Uint8Array, text: string, at: number, length: number) => number
+  latin1Write: (this: Uint8Array, text: string, at: number, length: number) => number
 }
 
 /**
@@ -33,11 +36,13 @@ export function encodeValue(value: unknown): Uint8Array {
 /** What most attributes are, without setting up the encoder, which costs more than their bytes. */
 function encodeText(text: string): Uint8Array {
   const length = Buffer.byteLength(text)
-  const head = length < 32 ? 1 : headBytes(length)
-  const bytes = memory(head + length)
-  if (head === 1) bytes[0] = FIX_STR | length
-  else writeHead(bytes, STR_8, length)
-  bytes.write(text, head, length, 'utf8')
+  const bytes = memory((length < 32 ? 1 : headBytes(length)) + length)
+  let at = 1
+  if (length < 32) bytes[0] = FIX_STR | length
+  else at = writeHead(bytes, STR_8, length)
+  // As many bytes as characters: ASCII, which need not be looked at again.
+  if (length === text.length) latin1Write.call(bytes, text, at, length)
+  else utf8Write.call(bytes, text, at, length)
   return bytes
 }
 
@@ -68,7 +73,7 @@ function headBytes(length: number): number {
 }
 
 /** The mark and the length, which takes 1, 2 or 4 bytes; where they end. */
-function writeHead(bytes: Buffer, mark8: number, length: number): number {
+function writeHead(bytes: Uint8Array, mark8: number, length: number): number {
   if (length < 0x100) {
     bytes[0] = mark8
     bytes[1] = length
@@ -76,27 +81,34 @@ function writeHead(bytes: Buffer, mark8: number, length: number): number {
   }
   if (length < 0x1_0000) {
     bytes[0] = mark8 + 1
-    return bytes.writeUInt16BE(length, 1)
+    bytes[1] = length >>> 8
+    bytes[2] = length
+    return 3
   }
   bytes[0] = mark8 + 2
-  return bytes.writeUInt32BE(length, 1)
+  bytes[1] = length >>> 24
+  bytes[2] = length >>> 16
+  bytes[3] = length >>> 8
+  bytes[4] = length
+  return 5
 }
 
 /** Small values share memory: the engine takes several times as long to give each its own. */
 const POOL_BYTES = 8_192
 const POOLED_BYTES_MAX = 2_048
-let pool: Buffer = Buffer.alloc(0)
+let pool = new ArrayBuffer(0)
 let poolUsed = 0
 
-function memory(length: number): Buffer {
+/** A plain view: a Buffer costs twice as much to make. */
+function memory(length: number): Uint8Array {
   if (length > POOLED_BYTES_MAX) return Buffer.allocUnsafeSlow(length)
-  if (poolUsed + length > pool.length) {
-    pool = Buffer.allocUnsafeSlow(POOL_BYTES)
+  if (poolUsed + length > pool.byteLength) {
+    pool = new ArrayBuffer(POOL_BYTES)
     poolUsed = 0
   }
   const start = poolUsed
   poolUsed += length
-  return pool.subarray(start, poolUsed)
+  return new Uint8Array(pool, start, length)
 }
 
 /**
@@ -108,7 +120,9 @@ export function decodeValue(bytes: Uint8Array): unknown {
   const plain = decodePlain(bytes)
   if (plain !== undefined) return plain
   try {
-    return unpackr.unpack(bytes) as unknown
+    // A Buffer comes back as one only out of a Buffer.
+    const source = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    return unpackr.unpack(source) as unknown
   } catch (error) {
     throw new ProtocolError(`The bytes are no encoded value: ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava'
 import { type Cluster, createChannel, createCluster, ListenError } from '../../lib/index.js'
 import type { Member } from '../../lib/membership/member.js'
 import { encodeMessage } from '../../lib/replication/codec.js'
+import { NO_WRITES } from '../../lib/replication/delta.js'
 import { decodeFrame, encodeFrame, PROTOCOL_VERSIONS } from '../../lib/wire/codec.js'
 import { encodeDatagram } from '../../lib/wire/datagram.js'
 import { FrameDecoder } from '../../lib/wire/frame.js'
@@ -247,7 +248,7 @@ test('well-formed replication messages of somebody who is no member break nothin
   payloads.push(
     encodeMessage({
       kind: 'delta',
-      delta: { kind: 'create', key: `${stamp.origin}#${stamp.seq}`, stamp, deps: [], writes: new Map() },
+      delta: { kind: 'create', key: `${stamp.origin}#${stamp.seq}`, stamp, deps: [], writes: NO_WRITES },
     }),
     encodeMessage({ kind: 'pull', missing: [{ origin: a.channel.local.id, ranges: [[1, Number.MAX_SAFE_INTEGER]] }] }),
   )

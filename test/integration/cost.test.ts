@@ -1,6 +1,6 @@
 import test from 'ava'
+import { tappedNetwork } from '../../bench/tapped-network.js'
 import { type Cluster, createCluster, type Session } from '../../lib/index.js'
-import type { Network, Runtime, Stream } from '../../lib/runtime/runtime.js'
 import { SimCluster } from '../../lib/testing/index.js'
 
 /*
@@ -12,9 +12,13 @@ import { SimCluster } from '../../lib/testing/index.js'
 /** Bytes of a delta of one attribute on the wire beyond the attribute's own: frame, topic, key, stamp, context. */
 const OVERHEAD_BYTES = 95
 /** Times a value's bytes are moved by `set`, `slice` and `copy` from `Session.set` to the socket, one peer, one batch. */
-const COPIES_OUT = 3
+const COPIES_OUT = 2
 /** And from the socket to the record of the receiver, besides the one that makes the record's own bytes: the ring's. */
 const COPIES_IN = 1
+/** Looks at the clock for finding a session, setting an attribute and committing it; each takes as long as a copy of 1 KiB. */
+const LOOKS_OUT = 3
+/** And for merging it elsewhere. */
+const LOOKS_IN = 1
 
 interface Traffic {
   writes: number
@@ -27,6 +31,8 @@ interface Tapped {
   readonly dialled: Traffic
   /** Over connections it accepted: its acknowledgements. */
   readonly accepted: Traffic
+  /** At the clock. */
+  readonly looks: { count: number }
 }
 
 test('a small delta costs its bytes and a bounded overhead on the wire', async t => {
@@ -80,6 +86,19 @@ test('a batch that waits for its acknowledgements gets one for all', async t => 
   t.true((answer?.bytes ?? 0) <= 16, `an acknowledgement of ${answer?.bytes} bytes`)
 })
 
+test('a delta costs few looks at the clock', async t => {
+  const { writer, members, settle } = await group('looks', 2)
+  const { id } = await warmedUp(writer.cluster, settle)
+  for (const member of members) reset(member)
+  for (let n = 0; n < 1_000; n++) write(writer.cluster, writer.cluster.sessions.find(id) as Session, 64, n)
+  const out = writer.looks.count / 1_000
+  await settle()
+  const [inward] = members.filter(member => member !== writer).map(({ looks }) => looks.count / 1_000)
+  t.log(`${out.toFixed(2)} looks on the way out, ${inward?.toFixed(2)} on the way in`)
+  t.true(Math.round(out) <= LOOKS_OUT, `${out} looks on the way out`)
+  t.true(Math.round(inward ?? Infinity) <= LOOKS_IN, `${inward} looks on the way in`)
+})
+
 test.serial('the bytes of a value are copied a bounded number of times', async t => {
   const size = 16_384
   const { writer, settle, sent } = await group('copies', 2)
@@ -120,9 +139,19 @@ async function group(seed: string, nodes: number): Promise<Group> {
       limits: { highWaterBytes: 16_777_216, windowBytes: 16_777_216, splitting: 0 },
     },
     launch: ({ name, runtime }) => {
-      const tap = { dialled: { writes: 0, bytes: 0 }, accepted: { writes: 0, bytes: 0 } }
+      const tap = { dialled: { writes: 0, bytes: 0 }, accepted: { writes: 0, bytes: 0 }, looks: { count: 0 } }
       taps.set(name, tap)
-      const tapped: Runtime = { ...runtime, network: tappedNetwork(runtime.network, tap) }
+      const written = (bytes: number, dialled: boolean): void => {
+        const traffic = dialled ? tap.dialled : tap.accepted
+        traffic.writes++
+        traffic.bytes += bytes
+      }
+      const { clock, network } = runtime
+      const monotonic = (): number => {
+        tap.looks.count++
+        return clock.monotonic()
+      }
+      const tapped = { ...runtime, clock: { ...clock, monotonic }, network: tappedNetwork(network, { written }) }
       // Heartbeats stay out of the way.
       const membership = { frequency: 2_000, dropTime: 10_000 }
       return createCluster({ name, runtime: tapped, membership, receiver: { port: 4_000 } })
@@ -157,47 +186,10 @@ function write(
   return cluster.sessions.commit(session.set('v', value), { ack })
 }
 
-function reset({ dialled, accepted }: Tapped): void {
+function reset({ dialled, accepted, looks }: Tapped): void {
+  looks.count = 0
   Object.assign(dialled, { writes: 0, bytes: 0 })
   Object.assign(accepted, { writes: 0, bytes: 0 })
-}
-
-function tappedNetwork(network: Network, { dialled, accepted }: Omit<Tapped, 'cluster'>): Network {
-  return {
-    addresses: () => network.addresses(),
-    bindDatagram: (options, handlers) => network.bindDatagram(options, handlers),
-    connect: (endpoint, timeoutMs, handlers) => counted(network.connect(endpoint, timeoutMs, handlers), dialled),
-    listen: (endpoint, accept) => network.listen(endpoint, stream => accept(counted(stream, accepted))),
-  }
-}
-
-function counted(stream: Stream, traffic: Traffic): Stream {
-  return {
-    get remote() {
-      return stream.remote
-    },
-    get bufferedBytes() {
-      return stream.bufferedBytes
-    },
-    write: bytes => {
-      traffic.writes++
-      traffic.bytes += bytes.length
-      return stream.write(bytes)
-    },
-    writeAll: pieces => {
-      traffic.writes++
-      let takesMore = true
-      for (const piece of pieces) {
-        traffic.bytes += piece.length
-        takesMore = stream.write(piece)
-      }
-      return takesMore
-    },
-    end: () => stream.end(),
-    destroy: () => stream.destroy(),
-    pause: () => stream.pause(),
-    resume: () => stream.resume(),
-  }
 }
 
 /** Counts the bytes that JavaScript moves between buffers, in pieces of at least half of `size`. */

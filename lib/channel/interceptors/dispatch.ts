@@ -19,11 +19,12 @@ export interface DispatchInterceptor extends Interceptor {
 }
 
 /**
- * Lets `send` return at once: the rest of the chain runs when the code that sends is done, in the order of the calls;
- * but a second time in one turn of the event loop only at its end, so that sending again and again starves nobody.
- * One ordered queue, unlike Tribes' MessageDispatchInterceptor whose threads overtake each other. A message that finds
- * the queue full is settled as `queue-full` for each of its members; stopping passes on what waits. Make one for each
- * channel.
+ * Lets nobody wait within `send`: a message is passed on at once, which only hands it to queues and sockets that take
+ * it without waiting. What is sent while another is being passed on, as by one who is told within the call what became
+ * of his message and sends again, is passed on later: when the code that sends is done, but a second time in one turn
+ * of the event loop only at its end, so that sending again and again starves nobody. Always in the order of the calls,
+ * unlike Tribes' MessageDispatchInterceptor whose threads overtake each other. A message that finds the queue full is
+ * settled as `queue-full` for each of its members; stopping passes on what waits. Make one for each channel.
  *
  * @throws {InvalidOptionError} when a bound is below 1
  */
@@ -37,12 +38,18 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
   let pass: (message: ChannelMessage) => void = () => {}
   let bytes = 0
   let overflowed = 0
+  let isPassing = false
 
   const drain = (): void => {
     const waiting = queue
     queue = []
     bytes = 0
-    for (const message of waiting) pass(message)
+    isPassing = true
+    try {
+      for (const message of waiting) pass(message)
+    } finally {
+      isPassing = false
+    }
   }
   return {
     name: 'dispatch',
@@ -62,6 +69,14 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
     },
     send(message, next) {
       if (!prompt) return next(message)
+      if (!isPassing && queue.length === 0) {
+        isPassing = true
+        try {
+          return next(message)
+        } finally {
+          isPassing = false
+        }
+      }
       const size = payloadBytes(message)
       const full = queue.length >= messagesMax || (queue.length > 0 && bytes + size > bytesMax)
       if (full) {

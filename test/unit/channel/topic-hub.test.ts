@@ -1,7 +1,13 @@
 import test from 'ava'
-import type { ChannelMessage } from '../../../lib/channel/interceptor.js'
+import {
+  type ChainEnds,
+  type ChannelMessage,
+  type Interceptor,
+  interceptorChain,
+} from '../../../lib/channel/interceptor.js'
 import { dispatch } from '../../../lib/channel/interceptors/dispatch.js'
 import { throughput } from '../../../lib/channel/interceptors/throughput.js'
+import type { TopicListener } from '../../../lib/channel/topic.js'
 import { TopicHub } from '../../../lib/channel/topic-hub.js'
 import { MessageTooLargeError } from '../../../lib/errors.js'
 import type { Member } from '../../../lib/membership/member.js'
@@ -59,9 +65,52 @@ test('the interceptors of the library take a message with its rest, and count al
   const queue = dispatch({ bytesMax: 9 })
   const random = { bytes: (length: number) => new Uint8Array(length), uint32: () => 0 }
   queue.start?.({ clock, random, local, echo() {}, probe() {} })
-  queue.send?.(message, given => void passed.push(given))
-  queue.send?.(message, given => void passed.push(given))
+  queue.send?.(message, given => {
+    passed.push(given)
+    // While one is passed on, the others wait.
+    for (let n = 0; n < 2; n++) queue.send?.(message, later => void passed.push(later))
+  })
   t.like(queue, { queued: 1, overflowed: 1, takesRest: true })
   queue.stop?.()
-  t.deepEqual(passed, [message, message])
+  t.deepEqual(passed, [message, message, message])
+})
+
+test('a listener that may keep a payload is handed a copy, one that borrows it the bytes themselves', t => {
+  const { hub: made } = hub(false)
+  const got = new Map<string, Uint8Array>()
+  const into = (topic: string, borrows?: true): TopicListener => ({
+    ...(borrows && { borrows }),
+    receive: payload => {
+      got.set(topic, payload)
+      return 'applied'
+    },
+  })
+  made.open('keeps', into('keeps'))
+  made.open('borrows', into('borrows', true))
+  const payload = Uint8Array.of(1, 2, 3)
+  for (const topic of ['keeps', 'borrows']) t.is(made.receive({ topic, payload }, other), 'applied')
+  payload.fill(9)
+  t.deepEqual(got.get('keeps'), Uint8Array.of(1, 2, 3))
+  t.is(got.get('borrows'), payload)
+})
+
+test('interceptors that look at what comes in have bytes of their own', t => {
+  const arrived: Uint8Array[] = []
+  const ends: ChainEnds = {
+    send() {},
+    receive: ({ payload }) => {
+      arrived.push(payload)
+      return 'applied'
+    },
+    memberAdded() {},
+    memberDisappeared() {},
+    memberSuspected() {},
+  }
+  const payload = Uint8Array.of(1, 2, 3)
+  const looking: Interceptor = { name: 'looking', receive: (message, from, next) => next(message, from) }
+  interceptorChain([looking, { name: 'other' }], ends).receive({ topic: 'topic', payload }, other)
+  interceptorChain([{ name: 'other' }], ends).receive({ topic: 'topic', payload }, other)
+  payload.fill(9)
+  t.deepEqual(arrived[0], Uint8Array.of(1, 2, 3))
+  t.is(arrived[1], payload)
 })

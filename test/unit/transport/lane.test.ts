@@ -52,7 +52,7 @@ class Stage implements Clock, Network {
     this.soons.push(run)
   }
 
-  turn(): void {
+  endOfTurn(): void {
     for (const run of this.soons.splice(0)) run()
   }
 
@@ -63,7 +63,7 @@ class Stage implements Clock, Network {
       this.timers.delete(timer)
       timer.run()
     }
-    this.turn()
+    this.endOfTurn()
   }
 
   addresses(): [] {
@@ -133,7 +133,7 @@ class Remote implements Stream {
   resume(): void {}
 }
 
-function setUp(options: { queueLimitBytes?: number; dirtyKeyLimit?: number } = {}) {
+function setUp(options: { queueLimitBytes?: number; dirtyKeyLimit?: number } = {}, heard?: (text: string) => void) {
   const stage = new Stage()
   const log: string[] = []
   const context = {
@@ -151,8 +151,11 @@ function setUp(options: { queueLimitBytes?: number; dirtyKeyLimit?: number } = {
   })
   const put = (text: string, key?: string, ack: 0 | 1 | 2 = 0): boolean => {
     const frame = encodeFrame({ kind: 'message', topic: 't', ack, payload: Buffer.from(text) })
-    const settle = (outcome: string, final: boolean): void => void log.push(`${text} ${outcome} ${final}`)
-    return queue.put({ frame, body: undefined, bytes: frame.length, topic: 't', ack, settle }, key, false)
+    const told = (_member: unknown, outcome: string, final: boolean): void => {
+      log.push(`${text} ${outcome} ${final}`)
+      heard?.(text)
+    }
+    return queue.put({ frame, body: undefined, bytes: frame.length, topic: 't', ack, told }, key, false)
   }
   return { stage, queue, log, put }
 }
@@ -161,7 +164,7 @@ test('the first message dials; what is put within a turn leaves as one write aft
   const { stage, put } = setUp()
   put('one')
   put('two')
-  stage.turn()
+  stage.endOfTurn()
   const remote = stage.dialled[0] as Remote
   t.deepEqual(
     remote.frames.map(frame => frame.kind),
@@ -169,7 +172,7 @@ test('the first message dials; what is put within a turn leaves as one write aft
   )
   remote.welcome()
   put('three')
-  stage.turn()
+  stage.endOfTurn()
   t.deepEqual(remote.texts, ['one', 'two', 'three'])
   t.is(remote.writes, 2)
 })
@@ -180,12 +183,12 @@ test('a key whose message overflowed stays behind until the queue has drained, t
   t.false(put('b'.repeat(40), 'k2'))
   t.false(put('c', 'k2'))
   t.true(put('d', 'k3'))
-  stage.turn()
+  stage.endOfTurn()
   const remote = stage.dialled[0] as Remote
   remote.welcome()
   t.deepEqual(log, ['refill t k2 false'])
   t.true(put('e', 'k2'))
-  stage.turn()
+  stage.endOfTurn()
   t.deepEqual(remote.texts, ['a'.repeat(40), 'd', 'e'])
 })
 
@@ -193,7 +196,7 @@ test('more overflowing keys than are remembered: refill says lost', t => {
   const { stage, put, log } = setUp({ queueLimitBytes: 10 })
   put('first', 'k0')
   for (let n = 1; n <= 4; n += 1) t.false(put('x', `k${n}`))
-  stage.turn()
+  stage.endOfTurn()
   ;(stage.dialled[0] as Remote).welcome()
   t.deepEqual(log, ['refill t k1,k2 true'])
 })
@@ -210,10 +213,10 @@ test('an old queue takes no more', t => {
 test('a broken connection: under way is disappeared, dialled again with back-off, and the loss is told', t => {
   const { stage, put, log } = setUp()
   put('x', 'k', 2)
-  stage.turn()
+  stage.endOfTurn()
   const first = stage.dialled[0] as Remote
   first.welcome()
-  stage.turn()
+  stage.endOfTurn()
   first.handlers.closed('reset')
   t.deepEqual(log, ['x disappeared true', 'ended reset'])
   stage.pass(99)
@@ -232,7 +235,7 @@ test('received first, applied later, each told once; acknowledging the unsent cl
   const { stage, put, log } = setUp()
   put('p', undefined, 2)
   put('q', undefined, 1)
-  stage.turn()
+  stage.endOfTurn()
   const remote = stage.dialled[0] as Remote
   remote.welcome()
   remote.say({ kind: 'ack', received: 2, applied: 0, exceptions: [] })
@@ -241,6 +244,21 @@ test('received first, applied later, each told once; acknowledging the unsent cl
   t.deepEqual(log, ['p received false', 'q received true', 'p applied true'])
   remote.say({ kind: 'ack', received: 3, applied: 3, exceptions: [] })
   t.true(remote.over)
+})
+
+test('who is told may send more and end it all within the call, and each message is told of once', t => {
+  const { stage, queue, put, log } = setUp({}, text => {
+    if (text === 'a') put('d', undefined, 2)
+    if (text === 'b') queue.close(false)
+  })
+  for (const text of ['a', 'b', 'c']) put(text, undefined, 2)
+  const remote = stage.dialled[0] as Remote
+  remote.welcome()
+  stage.endOfTurn()
+  t.is(queue.unacknowledged, 3)
+  remote.say({ kind: 'ack', received: 2, applied: 2, exceptions: [{ number: 2, reason: 'rejected' }] })
+  t.deepEqual(log, ['a applied true', 'b rejected true', 'c disappeared true', 'd disappeared true'])
+  t.is(queue.unacknowledged, 0)
 })
 
 test('closing settles what waits as disappeared', t => {

@@ -60,6 +60,24 @@ test('the first is run when the code is done, all others of the turn once at its
   t.is(runs, 3)
 })
 
+test('the turn it ran in may be long over: then the second waits, and the third does not', t => {
+  const clock = new Turns()
+  let runs = 0
+  const prompt = new Prompt(clock, () => runs++)
+  for (let turn = 0; turn < 3; turn++) {
+    prompt.ask()
+    clock.done()
+    t.is(runs, [1, 1, 3][turn] as number)
+    clock.endOfTurn()
+    t.is(runs, turn + 1)
+  }
+  prompt.renew()
+  prompt.ask()
+  clock.done()
+  t.is(runs, 4)
+  t.deepEqual([clock.soons, clock.nexts], [[], []])
+})
+
 test('what is asked for by the job itself is not lost', t => {
   const clock = new Turns()
   let runs = 0

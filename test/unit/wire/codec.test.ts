@@ -192,9 +192,12 @@ test('the frame decoder yields the same frames for any chunking', t => {
         }
         for (let at = 0, n = 0; at < stream.length; n += 1) {
           const size = cuts[n % cuts.length] as number
-          decoder.push(Uint8Array.from(stream.subarray(at, at + size)))
+          const lent = Uint8Array.from(stream.subarray(at, at + size))
+          decoder.push(lent)
           at += size
           if (!late) drain()
+          decoder.keep()
+          lent.fill(0xdb)
         }
         drain()
         t.deepEqual(

@@ -18,6 +18,21 @@ test('texts and bytes are encoded as the codec itself would', t => {
   t.true(decodeValue(encodeValue(Uint8Array.of(1, 2))) instanceof Uint8Array)
 })
 
+test('bytes come back as what they were, and as their own', t => {
+  for (const value of [Buffer.of(1, 2, 3), Uint8Array.of(1, 2, 3), { nested: Buffer.of(1, 2, 3) }]) {
+    const bytes = encodeValue(value)
+    // As they lie in a copy of another member.
+    for (const held of [bytes, new Uint8Array(bytes)]) {
+      const before = Buffer.from(held)
+      const decoded = decodeValue(held)
+      t.deepEqual(decoded, value)
+      const own = (decoded as { nested?: Uint8Array }).nested ?? (decoded as Uint8Array)
+      own.fill(9)
+      t.deepEqual(Buffer.from(held), before, 'changing the value changed what is kept')
+    }
+  }
+})
+
 test('a text of any length and alphabet comes back, as the codec itself would read it', t => {
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 400 }), fc.string({ unit: 'grapheme', maxLength: 300 }))
   fc.assert(
