@@ -1,6 +1,7 @@
 import { deserialize, serialize } from 'node:v8'
 import * as replicationCodec from '../lib/replication/codec.js'
 import type { Delta } from '../lib/replication/delta.js'
+import { SmallMap } from '../lib/replication/small-map.js'
 import { decodeFrame, encodeFrame } from '../lib/wire/codec.js'
 import { PREFIX_BYTES } from '../lib/wire/frame.js'
 import { decodeValue, encodeValue } from '../lib/wire/value-codec.js'
@@ -64,7 +65,7 @@ const ORIGIN = '0123456789abcdef0123456789abcdef'
 
 function delta(): Delta {
   const stamp = { origin: ORIGIN, seq: 41, wallMs: 1_790_000_000_000, counter: 3 }
-  const writes = new Map([['cart', encodeValue(cartValue())]])
+  const writes = new SmallMap([['cart', encodeValue(cartValue())]])
   return { kind: 'write', key: `${ORIGIN}#7`, stamp, deps: [[ORIGIN, 40]], writes }
 }
 

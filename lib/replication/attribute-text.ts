@@ -5,7 +5,8 @@ export function encodeText(text: string): Uint8Array {
 
 /** Text of an attribute; the inverse of `encodeText`. */
 export function decodeText(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return buffer.toString('utf8')
 }
 
 /** The number in 1 to 16 characters, NaN for anything else. Nearly always a few digits, and asked of every record. */

@@ -16,7 +16,8 @@ export class BucketedMap<V> {
   }
 
   has(key: RecordKey): boolean {
-    return this.#values.has(key)
+    // Mostly there is none at all: not even the hash is looked at then.
+    return this.#values.size > 0 && this.#values.has(key)
   }
 
   set(key: RecordKey, value: V): void {

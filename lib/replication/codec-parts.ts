@@ -2,11 +2,10 @@ import type protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { FieldReader } from './codec-reader.js'
-import type { EndedLife } from './messages.js'
+import type { EndedLife, KnownMember, TouchEntry } from './messages.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import { type Digest, type DigestEntry, type MissingDots, type Range, SEEN_RANGES_MAX, SeenSet } from './seen-set.js'
-import type { AccessStamp } from './stamp.js'
-import { creationDot } from './stamp.js'
+import { type AccessStamp, creationDot, NEVER } from './stamp.js'
 
 type Writer = protobuf.Writer
 
@@ -215,4 +214,63 @@ export function given<T>(value: T | undefined): T {
 export function push<T>(list: T[], value: T): void {
   if (list.length === ENTRIES_MAX) throw new ProtocolError('A list is too long')
   list.push(value)
+}
+
+/** Writes uses, each as a field 6. */
+export function writeTouches(writer: Writer, entries: readonly TouchEntry[]): void {
+  for (const entry of entries) writeTouch(writer, entry)
+}
+
+/** Writes one use as a field 6. */
+export function writeTouch(writer: Writer, { key, access, ageMs }: TouchEntry): void {
+  writer.uint32((6 << 3) | 2).fork()
+  writeKey(writer, 1, key)
+  writeStamp(writer, 2, access)
+  writeUint(writer, 3, ageMs)
+  writer.ldelim()
+}
+
+/** Reads a use. */
+export function readTouch(reader: FieldReader): TouchEntry {
+  const end = reader.nested()
+  let key: RecordKey | undefined
+  let access: AccessStamp = NEVER
+  let ageMs = 0
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) key = readKey(reader)
+    else if (field === 2) access = readAccess(reader)
+    else if (field === 3) ageMs = reader.uint53()
+    else reader.skip()
+  }
+  return { key: given(key), access, ageMs }
+}
+
+/** Writes members, each as a field 9. */
+export function writeMembers(writer: Writer, members: readonly KnownMember[]): void {
+  for (const { id, name, awayMs, gone } of members) {
+    writer.uint32((9 << 3) | 2).fork()
+    writeId(writer, 1, id)
+    writer.uint32((2 << 3) | 2).string(name)
+    writeUint(writer, 3, awayMs)
+    writeUint(writer, 4, gone ? 1 : 0)
+    writer.ldelim()
+  }
+}
+
+/** Reads a member. */
+export function readMember(reader: FieldReader): KnownMember {
+  const end = reader.nested()
+  let id = ''
+  let name = ''
+  let awayMs = 0
+  let gone = false
+  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
+    if (field === 1) id = readId(reader)
+    else if (field === 2) name = reader.text(256)
+    else if (field === 3) awayMs = reader.uint53()
+    else if (field === 4) gone = reader.uint32() !== 0
+    else reader.skip()
+  }
+  if (id === '') throw new ProtocolError('A member without an id')
+  return { id, name, awayMs, gone }
 }

@@ -27,11 +27,14 @@ let poolUsed = 0
 export class FieldReader {
   readonly #bytes: Uint8Array
   readonly #length: number
+  readonly #owned: boolean
   #at: number
   #wire = 0
 
-  constructor(bytes: Uint8Array, at = 0) {
+  /** `owned`: nobody else writes to the bytes, now or later. */
+  constructor(bytes: Uint8Array, at = 0, owned = false) {
     this.#bytes = bytes
+    this.#owned = owned
     this.#length = bytes.length
     this.#at = at
   }
@@ -115,7 +118,7 @@ export class FieldReader {
     if (length > POOLED_BYTES_MAX) {
       const value = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
       // One that came all but alone, as what was put together of two pieces does, keeps nothing else in memory.
-      return 8 * length >= 7 * bytes.buffer.byteLength ? value : new Uint8Array(value)
+      return this.#owned && 8 * length >= 7 * bytes.buffer.byteLength ? value : new Uint8Array(value)
     }
     if (poolUsed + length > POOL_BYTES) {
       pool = new Uint8Array(POOL_BYTES)
@@ -124,8 +127,9 @@ export class FieldReader {
     const start = poolUsed
     poolUsed += length
     if (length <= LOOPED_BYTES_MAX) for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
-    else pool.set(bytes.subarray(at, at + length), start)
-    return pool.subarray(start, poolUsed)
+    else pool.set(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length), start)
+    // Not `subarray`, which asks what class to make and costs three times as much.
+    return new Uint8Array(pool.buffer, start, length)
   }
 
   /** Passes over bytes; where they begin. They end where the reader stands then. */

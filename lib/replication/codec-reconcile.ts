@@ -1,11 +1,10 @@
 import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
-import { APART_BYTES } from '../wire/hot-frames.js'
 import { BUCKETS } from './bucket-index.js'
 import { given, push, readKey, writeKey, writeUint } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
 import { readTombstone, writeTombstone } from './codec-records.js'
-import { varintBytes, writeVarint } from './delta-codec.js'
+import { varintBytes, writeVarint } from './codec-writer.js'
 import { MESSAGE_BYTES_MAX } from './fragments.js'
 import type { BucketPart, KeyHash, ReplicationMessage } from './messages.js'
 import type { Hash64 } from './mix.js'
@@ -58,25 +57,22 @@ export function encodeChunk({ parts, ...chunk }: Omit<ChunkMessage, 'kind'>, kin
   const [first, last] = [head.finish(), tail.finish()]
   let length = first.length + last.length
   for (const size of sizes) length += 2 + varintBytes(size) + size
-  for (const { records } of parts) for (const record of records) if (isApart(record)) length -= record.length
+  for (const { records } of parts) for (const { apartBytes } of records) length -= apartBytes
   const pieces: Uint8Array[] = []
   const bytes = Buffer.allocUnsafeSlow(length)
   bytes.set(first)
   let from = 0
+  const leave = (piece: Uint8Array, at: number): void => {
+    pieces.push(bytes.subarray(from, at), piece)
+    from = at
+  }
   let at = first.length
   for (const [index, { records }] of parts.entries()) {
     at = writeVarint(bytes, writeVarint(bytes, at, (18 << 3) | 2), sizes[index]!)
     bytes.set(heads[index]!, at)
     at += heads[index]!.length
     for (const record of records) {
-      at = writePackedHead(bytes, at, record)
-      if (isApart(record)) {
-        pieces.push(bytes.subarray(from, at), record.bytes)
-        from = at
-      } else {
-        record.source.copy(bytes, at, record.start, record.end)
-        at += record.length
-      }
+      at = record.write(bytes, writePackedHead(bytes, at, record), leave)
       bytes[at] = 7 << 3
       at = writeVarint(bytes, at + 1, record.ageMs)
     }
@@ -84,10 +80,6 @@ export function encodeChunk({ parts, ...chunk }: Omit<ChunkMessage, 'kind'>, kin
   bytes.set(last, at)
   pieces.push(from === 0 ? bytes : bytes.subarray(from))
   return pieces
-}
-
-function isApart({ length }: PackedRecord): boolean {
-  return length >= APART_BYTES
 }
 
 /** All of a part but its records. */

@@ -7,17 +7,20 @@ import {
   canonicalDigest,
   given,
   push,
-  readAccess,
   readEnded,
   readId,
   readKey,
+  readMember,
   readMissing,
+  readTouch,
   writeDigest,
   writeDots,
   writeEnded,
   writeId,
   writeKey,
-  writeStamp,
+  writeMembers,
+  writeTouch,
+  writeTouches,
   writeUint,
 } from './codec-parts.js'
 import { FieldReader } from './codec-reader.js'
@@ -47,9 +50,6 @@ import type {
 } from './messages.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { DigestEntry, MissingDots } from './seen-set.js'
-import { type AccessStamp, NEVER } from './stamp.js'
-
-type Writer = protobuf.Writer
 
 /** Numbers on the wire; never reused. */
 const KIND_NUMBERS: Readonly<Record<MessageKind, number>> = {
@@ -76,15 +76,14 @@ const KIND_NAMES: ReadonlyMap<number, MessageKind> = new Map(
 
 /** Bytes of a message, in pieces that belong one behind the other: what is large is left where it lies. */
 export function encodePieces(message: ReplicationMessage): readonly Uint8Array[] {
-  return message.kind === 'reconcileChunk'
-    ? encodeChunk(message, KIND_NUMBERS.reconcileChunk)
-    : [encodeMessage(message)]
+  if (message.kind === 'delta') return message.encoded ?? encodeDelta(message.delta)
+  if (message.kind === 'reconcileChunk') return encodeChunk(message, KIND_NUMBERS.reconcileChunk)
+  return [encodeMessage(message)]
 }
 
 /** Bytes of a message; field numbers are those of `replication.proto`. */
 export function encodeMessage(message: ReplicationMessage): Uint8Array {
-  if (message.kind === 'delta') return encodeDelta(message.delta)
-  if (message.kind === 'reconcileChunk') return joined(encodePieces(message))
+  if (message.kind === 'delta' || message.kind === 'reconcileChunk') return joined(encodePieces(message))
   const writer = protobuf.Writer.create()
   writeUint(writer, 1, KIND_NUMBERS[message.kind])
   switch (message.kind) {
@@ -150,12 +149,13 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
 }
 
 /**
- * Reads a message; nothing of it refers to `bytes` afterwards, but the packed records of a state transfer.
+ * Reads a message; nothing of it refers to `bytes` afterwards, but the packed records of a state transfer, and where
+ * nobody else writes to them (`owned`) a large value.
  * @throws {ProtocolError} and nothing else, whatever the bytes are.
  */
-export function decodeMessage(bytes: Uint8Array): ReplicationMessage {
+export function decodeMessage(bytes: Uint8Array, owned = false): ReplicationMessage {
   try {
-    const reader = new FieldReader(bytes)
+    const reader = new FieldReader(bytes, 0, owned)
     // A delta as every member writes it, told by its first field: nearly all traffic, and it needs none of the lists below.
     if (bytes[0] === 1 << 3 && bytes[1] === KIND_NUMBERS.delta) return { kind: 'delta', delta: onlyDelta(reader) }
     return assemble(readFields(reader))
@@ -388,58 +388,4 @@ function assemble(fields: Fields): ReplicationMessage {
     default:
       throw new ProtocolError(`Unknown replication message ${fields.kind}`)
   }
-}
-
-function writeTouches(writer: Writer, entries: readonly TouchEntry[]): void {
-  for (const entry of entries) writeTouch(writer, entry)
-}
-
-function writeTouch(writer: Writer, { key, access, ageMs }: TouchEntry): void {
-  writer.uint32((6 << 3) | 2).fork()
-  writeKey(writer, 1, key)
-  writeStamp(writer, 2, access)
-  writeUint(writer, 3, ageMs)
-  writer.ldelim()
-}
-
-function readTouch(reader: FieldReader): TouchEntry {
-  const end = reader.nested()
-  let key: RecordKey | undefined
-  let access: AccessStamp = NEVER
-  let ageMs = 0
-  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
-    if (field === 1) key = readKey(reader)
-    else if (field === 2) access = readAccess(reader)
-    else if (field === 3) ageMs = reader.uint53()
-    else reader.skip()
-  }
-  return { key: given(key), access, ageMs }
-}
-
-function writeMembers(writer: Writer, members: readonly KnownMember[]): void {
-  for (const { id, name, awayMs, gone } of members) {
-    writer.uint32((9 << 3) | 2).fork()
-    writeId(writer, 1, id)
-    writer.uint32((2 << 3) | 2).string(name)
-    writeUint(writer, 3, awayMs)
-    writeUint(writer, 4, gone ? 1 : 0)
-    writer.ldelim()
-  }
-}
-
-function readMember(reader: FieldReader): KnownMember {
-  const end = reader.nested()
-  let id = ''
-  let name = ''
-  let awayMs = 0
-  let gone = false
-  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
-    if (field === 1) id = readId(reader)
-    else if (field === 2) name = reader.text(256)
-    else if (field === 3) awayMs = reader.uint53()
-    else if (field === 4) gone = reader.uint32() !== 0
-    else reader.skip()
-  }
-  if (id === '') throw new ProtocolError('A member without an id')
-  return { id, name, awayMs, gone }
 }

@@ -1,11 +1,16 @@
-import type { Delta, RecordSnapshot } from './delta.js'
+import type { Context, Delta, RecordSnapshot } from './delta.js'
 import { encodeDelta } from './delta-codec.js'
-import type { PackedRecord } from './packed-record.js'
+import { sameHash } from './mix.js'
+import { PackedRecord } from './packed-record.js'
 import type { ReplicaRecord } from './record.js'
 import type { RecordSummary } from './record-summary.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
+import type { SeenSet } from './seen-set.js'
 import { type AccessStamp, compareAccess, creationDot, NEVER } from './stamp.js'
+
+/** Of so many records that come with their hash one is hashed here as well. */
+const HASHED_EVERY = 64
 
 /**
  * What became of a delta: part of this member's history; to be fetched as a whole record; left out, because it was
@@ -18,14 +23,23 @@ export class DeltaApplier {
   readonly #state: ReplicaState
   /** Objects to an expiry that meets a later use. */
   readonly #object: (key: RecordKey) => void
+  /** Ends a record for everybody. */
+  readonly #end: (key: RecordKey) => void
+  #arrived = 0
 
-  constructor(state: ReplicaState, object: (key: RecordKey) => void) {
+  constructor(state: ReplicaState, object: (key: RecordKey) => void, end: (key: RecordKey) => void) {
     this.#state = state
     this.#object = object
+    this.#end = end
   }
 
   /** `message`: the delta as bytes, if they are at hand; they are not kept. `nowMs`: as `ReplicaState.now` tells it. */
-  apply(delta: Delta, cause: 'local' | 'remote', message?: Uint8Array, nowMs: number = this.#state.now()): Applied {
+  apply(
+    delta: Delta,
+    cause: 'local' | 'remote',
+    message?: readonly Uint8Array[],
+    nowMs: number = this.#state.now(),
+  ): Applied {
     const state = this.#state
     const { origin, seq } = delta.stamp
     if (state.seen.has(origin, seq)) {
@@ -43,7 +57,7 @@ export class DeltaApplier {
     return this.#merge(delta, cause, message, nowMs)
   }
 
-  #invalidate(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined): Applied {
+  #invalidate(delta: Delta, cause: 'local' | 'remote', message: readonly Uint8Array[] | undefined): Applied {
     const state = this.#state
     const record = state.records.peek(delta.key)
     const beaten = record !== undefined && compareAccess(record.access, delta.stamp) > 0
@@ -54,12 +68,16 @@ export class DeltaApplier {
     return 'done'
   }
 
-  #merge(delta: Delta, cause: 'local' | 'remote', message: Uint8Array | undefined, now: number): Applied {
+  #merge(delta: Delta, cause: 'local' | 'remote', message: readonly Uint8Array[] | undefined, now: number): Applied {
     const state = this.#state
     const { key, stamp, kind } = delta
     const known = state.records.get(key)
-    if (known === undefined && (state.tombstones.has(key) || this.#isRemoved(delta)))
-      return this.#finish(delta, message)
+    if (known === undefined && (state.tombstones.has(key) || this.#isRemoved(delta))) {
+      this.#finish(delta, message)
+      // Nobody shows it again because of an expiry.
+      if (kind !== 'expire' && !this.#isTold(key)) this.#uphold(key)
+      return 'done'
+    }
     if (known?.hasApplied(stamp.origin, stamp.seq) === true) return this.#finish(delta, message)
     if (!this.#mayMerge(delta, known)) return 'fetch'
     const record = known ?? state.insert(key, now)
@@ -94,7 +112,7 @@ export class DeltaApplier {
    * Joins a whole record. `false`: it was left out, stamped too far ahead or without room for what it contains; in a
    * comparison there is always room, since all that its donor has seen is about to be claimed.
    */
-  mergeRecord(snapshot: RecordSnapshot, comparing: boolean): boolean {
+  mergeRecord(snapshot: RecordSnapshot, comparing: boolean, atOdds = false): boolean {
     const state = this.#state
     const { key, limit } = snapshot
     const stamps = [snapshot.access, ...snapshot.attributes.map(([, attribute]) => attribute.stamp)]
@@ -103,9 +121,11 @@ export class DeltaApplier {
       return false
     }
     if (!comparing && !this.#hasRoomFor(snapshot)) return false
-    if (state.tombstones.has(key)) return true
     const known = state.records.get(key)
-    if (known === undefined && state.provesRemoval(state.seen, key)) return true
+    if (known === undefined && (state.tombstones.has(key) || state.provesRemoval(state.seen, key))) {
+      if (compareAccess(snapshot.access, limit) > 0) this.#meet(key, snapshot.context, state.seen, atOdds)
+      return true
+    }
     for (const stamp of stamps) state.clock.observe(stamp)
     const isJudged = compareAccess(limit, known?.limit ?? NEVER) > 0 && compareAccess(snapshot.access, limit) <= 0
     const now = state.now()
@@ -119,21 +139,73 @@ export class DeltaApplier {
     return true
   }
 
-  /** The same for a record as it came with a comparison; one that is new here is not even unpacked. */
-  mergePacked(record: PackedRecord): boolean {
+  /**
+   * The same for a record as it came with a comparison; one that is new here is not even unpacked. `atOdds`: either side
+   * has closed an origin of which the other knows something.
+   */
+  mergePacked(arrived: PackedRecord, atOdds = false): boolean {
     const state = this.#state
+    const record = this.#verified(arrived)
     const { summary } = record
-    if (summary === undefined || state.records.has(summary.key)) return this.mergeRecord(record.snapshot(), true)
+    if (summary === undefined || state.records.has(summary.key))
+      return this.mergeRecord(record.snapshot(), true, atOdds)
     const { key, origin, seq, latest } = summary
     if (state.isAhead(latest)) {
       state.counters.rejectedAhead++
       return false
     }
-    if (state.tombstones.has(key)) return true
-    if (state.options.rules.ruleR && state.seen.has(origin, seq)) return true
+    if (state.tombstones.has(key) || (state.options.rules.ruleR && state.seen.has(origin, seq))) {
+      this.#meet(key, summary.context, state.seen, atOdds)
+      return true
+    }
     state.clock.observe(latest)
     state.insertPacked(record, summary, () => this.#markSummary(summary))
     return true
+  }
+
+  /** Who tells one hash wrongly tells others wrongly, so a few are looked at, and all as soon as one was wrong. */
+  #verified(record: PackedRecord): PackedRecord {
+    const { counters } = this.#state
+    if (record.hash === undefined || (this.#arrived++ % HASHED_EVERY > 0 && counters.hashesWrong === 0)) return record
+    const hashed = new PackedRecord(record.source, record.ageMs, undefined, record.start, record.end)
+    if (hashed.summary !== undefined && !sameHash(hashed.summary.hash, record.hash)) counters.hashesWrong++
+    return hashed
+  }
+
+  /** A record is gone for good where all this has been seen. `atOdds`: as with `mergePacked`. */
+  drop(key: RecordKey, seen: SeenSet, atOdds: boolean): void {
+    const state = this.#state
+    const record = state.records.peek(key)
+    if (record === undefined) return
+    state.counters.removedByAbsence++
+    state.closures++
+    state.remove(key, 'invalidated', 'remote')
+    if (!record.isExpired) this.#meet(key, record.context, seen, atOdds)
+  }
+
+  /** A record that is shown somewhere, and gone for good where all this has been seen. */
+  #meet(key: RecordKey, context: Context, seen: SeenSet, atOdds: boolean): void {
+    const { tombstones } = this.#state
+    const isNews = tombstones.has(key) ? !this.#isTold(key) : context.some(([origin, seq]) => !seen.has(origin, seq))
+    if (atOdds || isNews) this.#uphold(key)
+  }
+
+  /** Whether a delta tells of a record's end that reaches everybody: of a closed origin it would count as seen. */
+  #isTold(key: RecordKey): boolean {
+    const { tombstones, seen } = this.#state
+    const dot = tombstones.get(key)
+    return dot !== undefined && !seen.isClosed(dot.origin)
+  }
+
+  /**
+   * A record is gone for good, and somebody has gone on with it who may never hear of that: what ended it was forgotten
+   * as soon as all who were known agreed. Removed by silence alone, it would stay with others who have seen the same.
+   */
+  #uphold(key: RecordKey): void {
+    const { counters, options } = this.#state
+    if (!options.rules.removalAsDelta) return
+    counters.removalsUpheld++
+    this.#end(key)
   }
 
   /** A use without a delta. It shows no expired record again: whoever used it objects when the expiry gets there. */

@@ -1,20 +1,23 @@
 import type { MemberId } from '../membership/member.js'
 import { decodeMessage } from './codec.js'
 import type { Delta } from './delta.js'
+import { bytesOf } from './fragments.js'
 import { firstUpTo } from './range-list.js'
 import type { Dot } from './replica-contract.js'
 import type { MissingDots, Range } from './seen-set.js'
 
 /** The ring grows and forgets by this much, or by a sixteenth of its limit if that is less. */
 const SEGMENT_BYTES = 262_144
+/** Values of an entry: its origin, its number there, where its message ends. */
+const ENTRY = 3
 
 /** Deltas applied one after another: their messages end to end, and whose they are. */
 interface Segment {
   readonly bytes: Uint8Array
   used: number
-  readonly origins: MemberId[]
-  readonly seqs: number[]
-  readonly ends: number[]
+  /** End to end as well, and only so many of them: a segment is filled again and again without being made anew. */
+  readonly entries: (MemberId | number)[]
+  count: number
 }
 
 /** What a ring has of the dots somebody asked for. */
@@ -37,7 +40,7 @@ export class DeltaRing {
   readonly #limitBytes: number
   readonly #segmentBytes: number
   readonly #segments: Segment[] = []
-  #spare: Uint8Array | undefined
+  #spare: Segment | undefined
   #bytes = 0
   #size = 0
 
@@ -56,15 +59,19 @@ export class DeltaRing {
     return this.#size
   }
 
-  /** Keeps a copy of a delta's message. Each dot is to be added once: the seen-set sees to that. */
-  add({ origin, seq }: Dot, message: Uint8Array): void {
-    const segment = this.#segmentFor(message.length)
+  /** Keeps a copy of a delta's message, in its pieces. Each dot is to be added once: the seen-set sees to that. */
+  add({ origin, seq }: Dot, message: readonly Uint8Array[]): void {
+    const segment = this.#segmentFor(bytesOf(message))
     if (segment === undefined) return
-    segment.bytes.set(message, segment.used)
-    segment.used += message.length
-    segment.origins.push(origin)
-    segment.seqs.push(seq)
-    segment.ends.push(segment.used)
+    for (const piece of message) {
+      segment.bytes.set(piece, segment.used)
+      segment.used += piece.length
+    }
+    const { entries } = segment
+    const at = ENTRY * segment.count++
+    entries[at] = origin
+    entries[at + 1] = seq
+    entries[at + 2] = segment.used
     this.#size++
   }
 
@@ -82,12 +89,13 @@ export class DeltaRing {
     }
     const deltas: Delta[] = []
     let count = 0
-    for (const { bytes, origins, seqs, ends } of this.#segments) {
-      for (let index = 0; index < seqs.length; index++) {
-        const ranges = wanted.get(origins[index]!)
-        if (ranges === undefined || !contains(ranges, seqs[index]!)) continue
+    for (const { bytes, entries, count: held } of this.#segments) {
+      for (let at = 0; at < ENTRY * held; at += ENTRY) {
+        const ranges = wanted.get(entries[at] as MemberId)
+        if (ranges === undefined || !contains(ranges, entries[at + 1] as number)) continue
         if (count++ >= most) continue
-        const message = decodeMessage(bytes.subarray(index === 0 ? 0 : ends[index - 1]!, ends[index]))
+        const start = at === 0 ? 0 : (entries[at - 1] as number)
+        const message = decodeMessage(bytes.subarray(start, entries[at + 2] as number))
         if (message.kind === 'delta') deltas.push(message.delta)
       }
     }
@@ -101,19 +109,21 @@ export class DeltaRing {
     const size = Math.max(this.#segmentBytes, length)
     if (size > this.#limitBytes) return undefined
     while (this.#bytes + size > this.#limitBytes) this.#dropOldest()
-    const bytes = this.#spare?.length === size ? this.#spare : Buffer.allocUnsafeSlow(size)
+    const spare = this.#spare?.bytes.length === size ? this.#spare : undefined
+    const segment = spare ?? { bytes: Buffer.allocUnsafeSlow(size), used: 0, entries: [], count: 0 }
     this.#spare = undefined
-    const segment = { bytes, used: 0, origins: [], seqs: [], ends: [] }
     this.#segments.push(segment)
     this.#bytes += size
     return segment
   }
 
   #dropOldest(): void {
-    const { bytes, seqs } = this.#segments.shift()!
-    this.#bytes -= bytes.length
-    this.#size -= seqs.length
-    this.#spare = bytes
+    const oldest = this.#segments.shift()!
+    this.#bytes -= oldest.bytes.length
+    this.#size -= oldest.count
+    oldest.used = 0
+    oldest.count = 0
+    this.#spare = oldest
   }
 }
 

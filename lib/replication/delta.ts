@@ -1,5 +1,5 @@
 import type { MemberId } from '../membership/member.js'
-import type { AttributeWrites, RecordKey, Stamp } from './replica-contract.js'
+import type { RecordKey, Stamp } from './replica-contract.js'
 import { SmallMap } from './small-map.js'
 import type { AccessStamp } from './stamp.js'
 
@@ -9,6 +9,9 @@ export type DeltaKind = 'create' | 'write' | 'renew' | 'invalidate' | 'expire'
 /** A record's highest applied delta per member. */
 export type Context = readonly (readonly [origin: MemberId, seq: number])[]
 
+/** What one delta writes: all attributes of one request. Hot code goes through it by place. */
+export type DeltaWrites = SmallMap<Uint8Array | undefined>
+
 /** One step in the life of one record, merged whole or not at all. All its attributes share its stamp. */
 export interface Delta {
   readonly kind: DeltaKind
@@ -17,7 +20,7 @@ export interface Delta {
   readonly stamp: Stamp
   /** The record's context before the write: what must be there before this may be merged. */
   readonly deps: Context
-  readonly writes: AttributeWrites
+  readonly writes: DeltaWrites
   /** With `expire`: the access it judged; a later use beats it. */
   readonly limit?: AccessStamp
 }
@@ -44,4 +47,4 @@ export interface RecordSnapshot {
 export const NO_CONTEXT: Context = []
 
 /** The writes of a delta that has none. */
-export const NO_WRITES: AttributeWrites = new SmallMap()
+export const NO_WRITES: DeltaWrites = new SmallMap()

@@ -1,5 +1,6 @@
 import type { MemberId } from '../membership/member.js'
 import { BUCKETS } from './bucket-index.js'
+import { WHOLE_BYTES_MAX } from './fragments.js'
 import type { BucketPart, Known, ReplicationMessage } from './messages.js'
 import { type Hash64, sameHash } from './mix.js'
 import type { PackedRecord } from './packed-record.js'
@@ -10,7 +11,7 @@ type Request = Extract<ReplicationMessage, { kind: 'reconcileRequest' }>
 
 /**
  * Pieces sent in answer to one request. Made in one go, they are what live deltas may have to wait for, on both sides;
- * the joiner keeps two requests under way, so that neither side waits for the other.
+ * the joiner keeps several requests under way, so that neither side waits for the other.
  */
 const CHUNKS_MAX = 4
 /** After so long there is not another one: packing what lies there as objects takes several times as long. */
@@ -20,11 +21,16 @@ const DONATION_IDLE_MS = 5_000
 /** A key, or a part, beside what a record takes. */
 const KEY_BYTES = 24
 const PART_BYTES = 64
+/**
+ * A piece is as large as the work it makes: beyond this a record's bytes are only copied, and count for an eighth where
+ * the piece may travel whole.
+ */
+const LIGHT_BYTES = 4_096
 
 interface Serving {
   readonly id: number
   atMs: number
-  /** As of the header: when tombstones have given way since, the transfer starts anew. */
+  /** As of the header: when removals have become untold since, the transfer starts anew. */
   readonly closures: number
 }
 
@@ -96,6 +102,7 @@ export class Donor {
     serving.atMs = state.now()
     const have = new Map(message.have.map(({ key, hash }) => [key, hash]))
     const { chunkBytes } = state.options
+    const isWhole = (message.wholeBytes ?? 0) >= WHOLE_BYTES_MAX
     // Fewer at first: this may be the first transfer of this process, and its code is slow as yet.
     const chunksMax = Math.min(CHUNKS_MAX, Math.max(1, message.number))
     let parts: BucketPart[] = []
@@ -116,7 +123,7 @@ export class Donor {
       let after = index === 0 ? message.after : undefined
       const keys = this.#keys(bucket)
       do {
-        const { part, size } = this.#part(bucket, keys, after, have, chunkBytes - bytes)
+        const { part, size } = this.#part(bucket, keys, after, have, chunkBytes - bytes, isWhole)
         parts.push(part)
         bytes += size
         after = part.upTo
@@ -138,7 +145,8 @@ export class Donor {
   /** Records and tombstones of a bucket, ascending; a record may have both. */
   #keys(bucket: number): RecordKey[] {
     const { tombstones } = this.#state
-    return [...this.#state.keys(bucket), ...tombstones.keys(bucket)].sort()
+    const keys = this.#state.keys(bucket)
+    return (tombstones.sizeOf(bucket) === 0 ? keys : [...keys, ...tombstones.keys(bucket)]).sort()
   }
 
   /** What a bucket has after a key, up to about `limitBytes`, but at least one entry. */
@@ -148,10 +156,12 @@ export class Donor {
     after: RecordKey | undefined,
     have: ReadonlyMap<RecordKey, Hash64>,
     limitBytes: number,
+    isWhole: boolean,
   ): { part: Part; size: number } {
     const state = this.#state
     const part: Part = { bucket, after, upTo: undefined, keys: [], tombstones: [], records: [] }
     const now = state.now()
+    const hasTombstones = state.tombstones.sizeOf(bucket) > 0
     let size = PART_BYTES
     let previous: RecordKey | undefined
     for (const key of keys) {
@@ -162,18 +172,18 @@ export class Donor {
       }
       previous = key
       size += KEY_BYTES
-      const tombstone = state.tombstones.get(key)
+      const tombstone = hasTombstones ? state.tombstones.get(key) : undefined
       if (tombstone !== undefined) part.tombstones.push([key, tombstone])
-      const known = have.get(key)
+      const known = have.size === 0 ? undefined : have.get(key)
       const hash = known === undefined ? undefined : state.hash(key)
       if (known !== undefined && hash !== undefined && sameHash(known, hash)) {
         part.keys.push(key)
         continue
       }
-      const record = state.records.packed(key, now)
+      const record = state.records.outgoing(key, now)
       if (record === undefined) continue
       part.records.push(record)
-      size += record.length
+      size += isWhole ? workOf(record.length) : record.length
     }
     return { part, size }
   }
@@ -182,4 +192,8 @@ export class Donor {
     const now = this.#state.now()
     for (const [id, { atMs }] of this.#serving) if (now - atMs > DONATION_IDLE_MS) this.#serving.delete(id)
   }
+}
+
+function workOf(bytes: number): number {
+  return bytes <= LIGHT_BYTES ? bytes : LIGHT_BYTES + (bytes - LIGHT_BYTES) / 8
 }

@@ -23,6 +23,13 @@ export function joined(pieces: readonly Uint8Array[]): Uint8Array {
   return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces)
 }
 
+/** Bytes of all pieces. */
+export function bytesOf(pieces: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const { length } of pieces) bytes += length
+  return bytes
+}
+
 /**
  * A message in parts, to be sent in this order over one connection; undefined when it may travel whole.
  *
@@ -93,9 +100,7 @@ export class Defragmenter {
       return 'incomplete'
     }
     if (index < held.parts.length) return 'waiting'
-    // A copy where the part would keep much that arrived with it in memory.
-    const isAlone = 2 * payload.length >= payload.buffer.byteLength
-    const part = isAlone ? payload.subarray(HEAD_BYTES) : payload.slice(HEAD_BYTES)
+    const part = payload.slice(HEAD_BYTES)
     held.parts.push(part)
     held.bytes += part.length
     this.#bytes += part.length

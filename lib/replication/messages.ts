@@ -55,7 +55,7 @@ export interface BucketPart {
 /** What replicas of one scope tell each other. */
 export type ReplicationMessage =
   /** `encoded`: the message as bytes, where they are at hand already. */
-  | { readonly kind: 'delta'; readonly delta: Delta; readonly encoded?: Uint8Array }
+  | { readonly kind: 'delta'; readonly delta: Delta; readonly encoded?: readonly Uint8Array[] }
   | { readonly kind: 'fetch'; readonly key: RecordKey }
   | { readonly kind: 'record'; readonly record: RecordSnapshot }
   | { readonly kind: 'tombstone'; readonly key: RecordKey; readonly dot: Dot }

@@ -1,3 +1,4 @@
+import { APART_BYTES } from '../wire/hot-frames.js'
 import { FieldReader } from './codec-reader.js'
 import { readRecordUpTo } from './codec-records.js'
 import type { RecordSnapshot } from './delta.js'
@@ -32,6 +33,18 @@ export class PackedRecord {
 
   get length(): number {
     return this.end - this.start
+  }
+
+  /** How many of its bytes `write` leaves where they lie: those of a large record, which nobody writes to again. */
+  get apartBytes(): number {
+    return this.length < APART_BYTES ? 0 : this.length
+  }
+
+  /** Copies it to a place, but what is to be left where it lies: `leave` is told that, and where it belongs. The end. */
+  write(bytes: Buffer, start: number, leave: (piece: Uint8Array, at: number) => void): number {
+    if (this.length < APART_BYTES) return start + this.source.copy(bytes, start, this.start, this.end)
+    leave(this.bytes, start)
+    return start
   }
 
   /** The bytes by themselves. */

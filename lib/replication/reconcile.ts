@@ -19,8 +19,8 @@ const REQUEST_HASHES_MAX = 2_048
 /** How often an unanswered request is repeated, each time after twice as long, up to so many times the first wait. */
 const RETRIES_MAX = 6
 const BACKOFF_MAX = 4
-/** Requests under way: while the donor answers one, the answer to the other is merged. */
-const LANES = 2
+/** Requests under way: while the donor answers one, the answers to the others are on their way or merged. */
+const LANES = 3
 
 /** Every so many-th bucket, asked for one after another. */
 interface Lane {
@@ -44,6 +44,8 @@ interface Running {
   seen: SeenSet | undefined
   /** The same as data. */
   claim: Digest | undefined
+  /** The donor has closed what is known of here, or the reverse: what ended a record for one may count as seen there. */
+  atOdds: boolean
   /** Buckets that have since gained a record the donor had seen; they are compared once more. */
   readonly stale: Set<number>
   /** What the donor has seen and does not hold: removed with the claim, not before, or equal seen-sets would differ. */
@@ -103,6 +105,7 @@ export class Reconcile {
       donor,
       seen: undefined,
       claim: undefined,
+      atOdds: false,
       stale: new Set(),
       gone: new Set(),
       lanes: Array.from({ length: LANES }, () => ({
@@ -130,6 +133,7 @@ export class Reconcile {
     }
     run.seen = SeenSet.from(message.digest)
     run.claim = message.digest
+    run.atOdds = state.seen.isAtOdds(message.digest)
     this.#inherit(message)
     if (!state.options.rules.claimV0Last) state.seen.claim(message.digest)
     const buried = new Set(message.buried)
@@ -248,10 +252,7 @@ export class Reconcile {
     this.#running = undefined
     const claimed = !run.tainted
     if (claimed) {
-      for (const key of run.gone) {
-        if (this.#state.records.has(key)) this.#state.counters.removedByAbsence++
-        this.#state.remove(key, 'invalidated', 'remote')
-      }
+      for (const key of run.gone) this.#applier.drop(key, run.seen!, run.atOdds)
       this.#state.counters.originsClosedAsOthers += this.#state.seen.closedBy(run.claim!).length
       this.#state.incomplete = !this.#state.seen.claim(run.claim!)
     }
@@ -292,7 +293,7 @@ export class Reconcile {
     const held = new Set(inside.length === 0 ? [] : part.keys)
     this.#merging = true
     for (const record of part.records) {
-      if (!this.#applier.mergePacked(record)) run.tainted = true
+      if (!this.#applier.mergePacked(record, run.atOdds)) run.tainted = true
       if (inside.length > 0) held.add(record.key)
     }
     this.#merging = false

@@ -1,6 +1,7 @@
 import { MessageTooLargeError } from '../errors.js'
+import { textBytes } from './codec-writer.js'
+import type { DeltaWrites } from './delta.js'
 import type { ReplicaRecord } from './record.js'
-import type { AttributeWrites } from './replica-contract.js'
 
 /** Attributes of one record. */
 export const ATTRIBUTES_MAX = 1_024
@@ -14,12 +15,14 @@ export const VALUE_BYTES_MAX: number = 1024 * 1024
 export const RECORD_BYTES_MAX: number = 4 * 1024 * 1024
 
 /** @throws {MessageTooLargeError} when the writes would take a record beyond its limits; nothing has changed then. */
-export function checkLimits(writes: AttributeWrites, record: ReplicaRecord | undefined): void {
+export function checkLimits(writes: DeltaWrites, record: ReplicaRecord | undefined): void {
   let names = record?.attributes.size ?? 0
   let added = 0
   let bytes = record?.bytes ?? 0
-  for (const [name, value] of writes) {
-    const nameBytes = name.length > NAME_BYTES_MAX ? name.length : Buffer.byteLength(name)
+  for (let place = 0; place < writes.size; place++) {
+    const name = writes.nameAt(place)
+    const value = writes.valueAt(place)
+    const nameBytes = name.length > NAME_BYTES_MAX ? name.length : textBytes(name)
     const size = value?.length ?? 0
     if (nameBytes > NAME_BYTES_MAX) throw new MessageTooLargeError('An attribute name', nameBytes, NAME_BYTES_MAX)
     if (size > VALUE_BYTES_MAX) throw new MessageTooLargeError('An attribute value', size, VALUE_BYTES_MAX)

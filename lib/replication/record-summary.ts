@@ -4,6 +4,7 @@ import { readDot } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
 import { nonZero, originAt, RECORD_ENTRIES_MAX, readIndexed } from './codec-records.js'
 import type { HybridTime } from './hybrid-clock.js'
+import { keyText } from './key-text.js'
 import { attributeMix, type Hash64, keyMix, presenceMix, ZERO_HASH } from './mix.js'
 import { CONTEXT_MAX } from './record.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
@@ -39,6 +40,8 @@ const ORIGINS: MemberId[] = []
 const NAMES: string[] = []
 const STARTS: number[] = []
 const ENDS: number[] = []
+/** The names of the record before, none of them twice: sessions of one application mostly have the same. */
+let before: readonly string[] = []
 /** More than this is let go afterwards. */
 const KEPT_MAX = 256
 
@@ -52,7 +55,7 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
   if (reader.next(end) !== 1) return undefined
   const { origin, seq } = readDot(reader)
   if (origin === '' || seq === 0) throw new ProtocolError('A record key is incomplete')
-  const key = `${origin}#${seq}`
+  const key = keyText(origin, seq)
   const ofKey = known === undefined ? keyMix(key) : ZERO_HASH
   let { high, low } = known ?? presenceMix(key)
   let origins = 0
@@ -118,12 +121,16 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
       latestCounter = counter
     }
   }
-  const all = NAMES.slice(0, attributes)
+  const isAsBefore = areAsBefore(attributes)
+  const all = isAsBefore ? before : NAMES.slice(0, attributes)
   const starts = STARTS.slice(0, attributes)
   const ends = ENDS.slice(0, attributes)
   if (NAMES.length > KEPT_MAX) for (const list of [NAMES, STARTS, ENDS]) list.length = 0
   if (ORIGINS.length > KEPT_MAX) ORIGINS.length = 0
-  if (hasTwice(all)) return undefined
+  if (!isAsBefore) {
+    if (hasTwice(all)) return undefined
+    if (attributes <= KEPT_MAX) before = all
+  }
   return {
     key,
     origin,
@@ -136,6 +143,12 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
     starts,
     ends,
   }
+}
+
+function areAsBefore(count: number): boolean {
+  if (before.length !== count) return false
+  for (let i = 0; i < count; i++) if (before[i] !== NAMES[i]) return false
+  return true
 }
 
 function hasTwice(names: readonly string[]): boolean {

@@ -3,8 +3,8 @@ import type { Due } from './due-wheel.js'
 import type { Hash64 } from './mix.js'
 import { PackedRecord, packedValue } from './packed-record.js'
 import { ReplicaRecord } from './record.js'
-import { RecordArena } from './record-arena.js'
-import { packRecord, RecordPacker } from './record-packing.js'
+import { copyInto, RecordArena } from './record-arena.js'
+import { LooseRecord, RecordPacker } from './record-packing.js'
 import type { RecordKey } from './replica-contract.js'
 import { ShardedMap } from './sharded-map.js'
 
@@ -31,6 +31,8 @@ export class RecordTable {
   readonly #arena = new RecordArena()
   #unpacked: ReplicaRecord[] = []
   #hand = 0
+  /** The record asked for last: one request asks for one several times. */
+  #last: ReplicaRecord | undefined
 
   constructor(unpackedMax: number) {
     this.#unpackedMax = unpackedMax
@@ -51,7 +53,7 @@ export class RecordTable {
   }
 
   has(key: RecordKey): boolean {
-    return this.#entries.has(key)
+    return this.#last?.key === key || this.#entries.has(key)
   }
 
   keys(): IterableIterator<RecordKey> {
@@ -60,10 +62,16 @@ export class RecordTable {
 
   /** The record, to be read or changed. */
   get(key: RecordKey): ReplicaRecord | undefined {
+    const last = this.#last
+    if (last !== undefined && last.key === key) {
+      last.used = true
+      return last
+    }
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
     if (typeof entry !== 'number') {
       entry.used = true
+      this.#last = entry
       return entry
     }
     const record = unpacked(key, this.#arena.get(entry))
@@ -84,11 +92,11 @@ export class RecordTable {
     return typeof entry === 'number' ? this.#look(entry) : entry
   }
 
-  /** The record as it travels. What is packed is not copied: its memory is kept as long as this is. */
-  packed(key: RecordKey, nowMs: number): PackedRecord | undefined {
+  /** The record as it travels, to be written at once. Its large values are not copied, nor is what is packed. */
+  outgoing(key: RecordKey, nowMs: number): PackedRecord | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
-    if (typeof entry !== 'number') return new PackedRecord(packRecord(entry), ageMs(nowMs, entry.usedAtMs), entry.hash)
+    if (typeof entry !== 'number') return new LooseRecord(entry, ageMs(nowMs, entry.usedAtMs), entry.hash)
     const memory = this.#arena.memory(entry)
     const start = this.#arena.start(entry)
     const age = ageMs(nowMs, memory.readDoubleLE(start + 8))
@@ -109,6 +117,7 @@ export class RecordTable {
     record.place = this.#unpacked.length
     this.#entries.set(key, record)
     this.#unpacked.push(record)
+    this.#last = record
   }
 
   /** Adds a record that is not here, as it came; its hash is that of its summary. */
@@ -117,7 +126,7 @@ export class RecordTable {
     const memory = this.#arena.memory(slot)
     const start = this.#arena.start(slot)
     writeHeader(memory, start, hash, usedAtMs, usedAtMs, 0)
-    record.source.copy(memory, start + HEADER_BYTES, record.start, record.end)
+    copyInto(memory, start + HEADER_BYTES, record.source, record.start, record.end)
     this.#entries.set(key, slot)
     return new ArrivedGlance(record, memory, start)
   }
@@ -148,7 +157,9 @@ export class RecordTable {
     }
   }
 
-  #unlist({ place }: ReplicaRecord): void {
+  #unlist(record: ReplicaRecord): void {
+    if (record === this.#last) this.#last = undefined
+    const { place } = record
     const last = this.#unpacked.pop()!
     if (place === this.#unpacked.length) return
     this.#unpacked[place] = last

@@ -71,7 +71,7 @@ export class ReplicaRecord {
 
   /** Whether every dot of `deps` was applied to this record. */
   satisfies(deps: Context): boolean {
-    for (const [origin, seq] of deps) if (!this.hasApplied(origin, seq)) return false
+    for (const dep of deps) if (!this.hasApplied(dep[0], dep[1])) return false
     return true
   }
 
@@ -83,13 +83,15 @@ export class ReplicaRecord {
   /** Merges a delta; the names whose value is now another. */
   applyDelta(delta: Delta): string[] {
     let changed: string[] = NO_NAMES
-    for (const [name, value] of delta.writes) {
-      if (!this.#set(name, delta.stamp, value)) continue
+    const { stamp, writes } = delta
+    for (let place = 0; place < writes.size; place++) {
+      const name = writes.nameAt(place)
+      if (!this.#set(name, stamp, writes.valueAt(place))) continue
       // A literal: a list that grows makes room for seventeen, and most have one.
       if (changed.length === 0) changed = [name]
       else changed.push(name)
     }
-    this.#extend(delta.stamp.origin, delta.stamp.seq)
+    this.#extend(stamp.origin, stamp.seq)
     if (delta.limit !== undefined) this.#judge(delta.limit)
     return changed
   }

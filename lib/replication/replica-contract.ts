@@ -62,7 +62,7 @@ export interface RecordStore {
   /** The stamp of an attribute, removed ones included. */
   stamp(key: RecordKey, name: string): Stamp | undefined
   keys(): IterableIterator<RecordKey>
-  /** Milliseconds since the last use anywhere that this member knows of. */
+  /** Milliseconds since the last use anywhere that this member knows of, to the precision of a tick. */
   idleMs(key: RecordKey): number | undefined
   create(writes: AttributeWrites, send?: WriteOptions): IssuedDelta
   /** Undefined when the record is not here. Counts as a use. */

@@ -78,11 +78,18 @@ export interface ReplicaCounters {
   reconcilesAbandoned: number
   /** Records removed because another member had seen their creation and did not hold them. */
   removedByAbsence: number
+  /** Records ended for good here that others had gone on with: this member ended them for everybody. */
+  removalsUpheld: number
   /**
    * Times another member had seen the same and held other records, repaired by a comparison: a bug of ours, or somebody
    * was cut off for longer than `retireOriginAfterMs`.
    */
   divergences: number
+  /**
+   * Records of a state comparison that came with another hash than theirs: a bug, or an incompatible version. The hash
+   * of one in 64 is looked at, and of all after the first wrong one.
+   */
+  hashesWrong: number
   /** Expiries this member issued. */
   expired: number
   /** Objections this member issued to an expiry. */
@@ -154,7 +161,9 @@ export class ReplicaState {
     reconcilesResumed: 0,
     reconcilesAbandoned: 0,
     removedByAbsence: 0,
+    removalsUpheld: 0,
     divergences: 0,
+    hashesWrong: 0,
     expired: 0,
     renewed: 0,
     revived: 0,
@@ -175,12 +184,17 @@ export class ReplicaState {
   /** The origin of this member's writes, and the number of the last. */
   origin: MemberId
   issued = 0
-  /** How many early tombstones have given way: who copies them by an older seen-set would miss the removals. */
+  /**
+   * How many records are gone without a tombstone that tells of it: early ones that gave way, and what went with the
+   * claim of a comparison. Who copies by an older seen-set would miss these removals.
+   */
   closures = 0
   /** Something was left out for want of room: only a state comparison brings it. */
   incomplete = false
   /** Time the process stood still, which is no session's idle time. */
   stalledMs = 0
+  /** When the local clock was looked at last, by a tick at the latest. */
+  lookedAtMs: number
   /** Told of every record that is new here, before it is filled. */
   inserted: (key: RecordKey) => void = () => {}
   /** The group's time when it was last looked at. */
@@ -192,6 +206,7 @@ export class ReplicaState {
   constructor(env: ReplicaEnvironment, options: ReplicaOptions, emit: (change: RecordChange) => void) {
     this.env = env
     this.origin = env.id
+    this.lookedAtMs = env.monotonic()
     this.options = options
     this.ring = new DeltaRing(options.ringBytes)
     this.records = new RecordTable(options.unpackedRecordsMax)
@@ -201,6 +216,11 @@ export class ReplicaState {
   /** Local monotonic milliseconds, without stalls. */
   now(): number {
     return this.env.monotonic() - this.stalledMs
+  }
+
+  /** The same, to the precision of a tick: good enough for idleness, without a look at the clock. */
+  get lastNow(): number {
+    return this.lookedAtMs - this.stalledMs
   }
 
   /** Whether a stamp is too far ahead of the group's clock; see HybridClock. */

@@ -4,9 +4,9 @@ import type { DisappearedReason } from '../membership/member-table-types.js'
 import { AntiEntropy } from './anti-entropy.js'
 import { canonicalRecord } from './canonical.js'
 import { type CatchUp, catchUpOf } from './catch-up.js'
-import { type Delta, type DeltaKind, NO_CONTEXT, NO_WRITES } from './delta.js'
+import type { Delta } from './delta.js'
 import { DeltaApplier } from './delta-applier.js'
-import { encodeDelta } from './delta-codec.js'
+import { DeltaWriter } from './delta-writer.js'
 import { Donor } from './donor.js'
 import { Expiry } from './expiry.js'
 import { HandOver } from './hand-over.js'
@@ -16,7 +16,6 @@ import type { Hash64 } from './mix.js'
 import { OriginRetirement } from './origin-retirement.js'
 import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
-import { checkLimits } from './record-limits.js'
 import {
   type AttributeWrites,
   type Dot,
@@ -33,7 +32,7 @@ import { type ReplicaEnvironment, ReplicaState } from './replica-state.js'
 import type { ReplicaStats } from './replica-stats.js'
 import type { Digest } from './seen-set.js'
 import { fenceOf, type StallFence } from './stall-fence.js'
-import { type AccessStamp, recordKey } from './stamp.js'
+import type { AccessStamp } from './stamp.js'
 import { TombstoneCollector } from './tombstone-collector.js'
 import { Touches } from './touches.js'
 
@@ -58,6 +57,7 @@ export class Replica implements RecordStore {
   readonly #state: ReplicaState
   readonly #peers: Peers
   readonly #applier: DeltaApplier
+  readonly #writer: DeltaWriter
   readonly #entropy: AntiEntropy
   readonly #reconcile: Reconcile
   readonly #donor: Donor
@@ -76,7 +76,12 @@ export class Replica implements RecordStore {
     const state = new ReplicaState(env, resolveReplicaOptions(options), change => this.#changed(change))
     this.#state = state
     this.#peers = new Peers({ id: env.id, name: env.name ?? env.id })
-    this.#applier = new DeltaApplier(state, key => this.#object(key))
+    this.#applier = new DeltaApplier(
+      state,
+      key => this.#object(key),
+      key => this.#writer.invalidate(key),
+    )
+    this.#writer = new DeltaWriter(state, this.#applier)
     this.#retirement = new OriginRetirement(state, this.#peers, () => env.send('all', this.#entropy.digestMessage()))
     this.#entropy = new AntiEntropy(state, this.#peers, this.#retirement, from => this.#reconcile.start(from))
     this.#reconcile = new Reconcile(
@@ -88,7 +93,7 @@ export class Replica implements RecordStore {
     state.inserted = key => this.#reconcile.inserted(key)
     this.#donor = new Donor(state, () => this.#entropy.known())
     this.#touches = new Touches(state, (key, access, ageMs) => this.#applier.use(key, access, ageMs))
-    this.#expiry = new Expiry(state, this.#peers, this.#touches, (key, limit) => this.#issueExpiry(key, limit))
+    this.#expiry = new Expiry(state, this.#peers, this.#touches, (key, limit) => this.#writer.expire(key, limit))
     this.#collector = new TombstoneCollector(state, this.#peers)
     this.#catchUp = catchUpOf(state, this.#peers)
     this.#fence = fenceOf(state, this.#peers, () => this.#listener.freshened?.())
@@ -145,27 +150,21 @@ export class Replica implements RecordStore {
 
   idleMs(key: RecordKey): number | undefined {
     const record = this.#state.visible(key)
-    return record === undefined ? undefined : Math.max(0, this.#state.now() - record.usedAtMs)
+    return record === undefined ? undefined : Math.max(0, this.#state.lastNow - record.usedAtMs)
   }
 
   /** @throws {MessageTooLargeError} */
   create(writes: AttributeWrites, send?: WriteOptions): IssuedDelta {
-    checkLimits(writes, undefined)
-    this.#state.records.pack()
-    const { origin, issued } = this.#state
-    return this.#issue('create', recordKey({ origin, seq: issued + 1 }), writes, send)
+    return this.#writer.create(writes, send)
   }
 
   /** @throws {MessageTooLargeError} */
   write(key: RecordKey, writes: AttributeWrites, send?: WriteOptions): IssuedDelta | undefined {
-    const record = this.#state.visible(key)
-    if (record === undefined) return undefined
-    checkLimits(writes, record)
-    return this.#issue('write', key, writes, send)
+    return this.#writer.write(key, writes, send)
   }
 
-  invalidate(key: RecordKey, send?: WriteOptions, last: AttributeWrites = NO_WRITES): IssuedDelta | undefined {
-    return this.has(key) ? this.#issue('invalidate', key, last, send) : undefined
+  invalidate(key: RecordKey, send?: WriteOptions, last?: AttributeWrites): IssuedDelta | undefined {
+    return this.has(key) ? this.#writer.invalidate(key, last, send) : undefined
   }
 
   touch(key: RecordKey): void {
@@ -195,7 +194,7 @@ export class Replica implements RecordStore {
    * A message of another member; the answer is what its receipt is built on. `encoded`: its bytes, if they are at hand;
    * they are not kept.
    */
-  receive(message: ReplicationMessage, from: MemberId, encoded?: Uint8Array): DeliveryOutcome {
+  receive(message: ReplicationMessage, from: MemberId, encoded?: readonly Uint8Array[]): DeliveryOutcome {
     this.#noticeStall()
     const outcome =
       message.kind === 'delta' ? this.#receiveDelta(message.delta, from, encoded) : this.#received(message, from)
@@ -369,43 +368,17 @@ export class Replica implements RecordStore {
     }
   }
 
-  #issue(
-    kind: DeltaKind,
-    key: RecordKey,
-    writes: AttributeWrites,
-    options: WriteOptions = {},
-    limit?: AccessStamp,
-  ): IssuedDelta {
-    const { env, clock, records, origin } = this.#state
-    const stamp = clock.stamp(env.clusterTime(), origin, ++this.#state.issued)
-    const deps = records.get(key)?.context ?? NO_CONTEXT
-    const delta: Delta =
-      limit === undefined ? { kind, key, stamp, deps, writes } : { kind, key, stamp, deps, writes, limit }
-    const { ack, copies, timeoutMs, settled } = options
-    const encoded = encodeDelta(delta, env.room, ack)
-    this.#applier.apply(delta, 'local', encoded)
-    env.send('all', { kind: 'delta', delta, encoded }, { ack, copies, timeoutMs, key }, settled)
-    return { key, dot: stamp, stamp, bytes: encoded.length }
-  }
-
-  #issueExpiry(key: RecordKey, limit: AccessStamp): void {
-    this.#state.counters.expired++
-    this.#issue('expire', key, NO_WRITES, {}, limit)
-  }
-
   /** An expiry met a record that was used later: a delta of our own, newer than the expiry, shows it everywhere. */
   #object(key: RecordKey): void {
     if (!this.#state.options.rules.renewAsDelta) {
       this.#touches.announce([key])
       return
     }
-    this.#state.counters.renewed++
-    this.#issue('renew', key, NO_WRITES)
+    this.#writer.renew(key)
   }
 
-  #receiveDelta(delta: Delta, from: MemberId, encoded: Uint8Array | undefined): DeliveryOutcome {
-    const now = this.#fence.lookedAtMs - this.#state.stalledMs
-    const applied = this.#applier.apply(delta, 'remote', encoded, now)
+  #receiveDelta(delta: Delta, from: MemberId, encoded: readonly Uint8Array[] | undefined): DeliveryOutcome {
+    const applied = this.#applier.apply(delta, 'remote', encoded, this.#state.lastNow)
     if (applied === 'refused') return 'rejected'
     if (applied === 'fetch') {
       this.#state.counters.deferred++
@@ -440,6 +413,7 @@ export class Replica implements RecordStore {
   /** Ticks have stopped for longer than timers are ever late: the time in between is nobody's idleness. */
   #noticeStall(): void {
     const lateMs = this.#fence.stall()
+    this.#state.lookedAtMs = this.#fence.lookedAtMs
     if (lateMs === 0) return
     this.#state.stalledMs += lateMs
     this.#state.counters.stalls++

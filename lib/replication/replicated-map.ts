@@ -4,10 +4,12 @@ import { ProtocolError } from '../errors.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import { AttributeIndex } from './attribute-index.js'
 import { decodeText, encodeText } from './attribute-text.js'
+import type { DeltaWrites } from './delta.js'
 import type { HandOverReport } from './hand-over.js'
-import type { AttributeWrites, RecordChange, RecordKey, WriteOptions } from './replica-contract.js'
+import type { RecordChange, RecordKey, WriteOptions } from './replica-contract.js'
 import type { ReplicaOptionsInput } from './replica-options.js'
 import { ReplicaScope, type ScopeEnvironment, type ScopeStats } from './scope.js'
+import { SmallMap } from './small-map.js'
 import { compareStamps } from './stamp.js'
 
 const KEY = '\u0000key'
@@ -162,11 +164,11 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
 
   #set(key: string, value: V, options: WriteOptions): void {
     const { replica } = this.#scope
-    const writes = new Map([[VALUE, encodeValue(value)]])
+    const writes = new SmallMap([[VALUE, encodeValue(value)]])
     const winner = this.#winner(key)
     const others = this.#index.keys(key).filter(record => record !== winner)
     if (winner === undefined) {
-      const created: AttributeWrites = new Map([[KEY, encodeText(key)], ...writes])
+      const created: DeltaWrites = new SmallMap([[KEY, encodeText(key)], ...writes])
       replica.create(created, options)
     } else replica.write(winner, writes, options)
     for (const record of others) replica.invalidate(record)

@@ -23,6 +23,8 @@ export interface ReplicationRules {
   readonly expiredTombstoneNeedsAgreement: boolean
   /** The objection to an expiry is a numbered delta, not a mere touch. */
   readonly renewAsDelta: boolean
+  /** Whoever has ended a record for good and meets news of it ends it for everybody, with a numbered delta. */
+  readonly removalAsDelta: boolean
   /** An invalidation beats any other write, also a later one. */
   readonly absorbingInvalidate: boolean
   /** A delta is acknowledged as applied only when it is merged and marked. */
@@ -47,6 +49,7 @@ export const ALL_RULES: ReplicationRules = {
   inheritAbsent: true,
   expiredTombstoneNeedsAgreement: true,
   renewAsDelta: true,
+  removalAsDelta: true,
   absorbingInvalidate: true,
   ackAfterMerge: true,
   closeUnheldOnly: true,

@@ -5,7 +5,7 @@ import type { Clock, Random, Timer } from '../runtime/runtime.js'
 import { APART_BYTES, messageRoom } from '../wire/hot-frames.js'
 import { decodeMessage, encodePieces } from './codec.js'
 import { ownRoom } from './delta-codec.js'
-import { Defragmenter, fragments, isPart, joined, PART_BYTES, WHOLE_BYTES_MAX } from './fragments.js'
+import { bytesOf, Defragmenter, fragments, isPart, joined, PART_BYTES, WHOLE_BYTES_MAX } from './fragments.js'
 import type { HandOverReport } from './hand-over.js'
 import type { ReplicationMessage } from './messages.js'
 import { Replica } from './replica.js'
@@ -79,13 +79,14 @@ export class ReplicaScope implements Freshness {
     this.#tickMs = resolveReplicaOptions(options).tickMs
     let replica: Replica | undefined
     const topic = env.openTopic({
+      borrows: true,
       receive: (payload, from) => {
         try {
           const bytes = this.#whole(payload, from.id)
           if (typeof bytes === 'string') return bytes
-          const message = this.#decode(bytes)
+          const message = this.#decode(bytes, bytes !== payload)
           if (message === undefined) return 'rejected'
-          return replica?.receive(message, from.id, bytes) ?? 'deferred'
+          return replica?.receive(message, from.id, [bytes]) ?? 'deferred'
         } catch (error) {
           this.#bugFound(error)
           return 'rejected'
@@ -213,9 +214,9 @@ export class ReplicaScope implements Freshness {
     return 'rejected'
   }
 
-  #decode(bytes: Uint8Array): ReplicationMessage | undefined {
+  #decode(bytes: Uint8Array, isOurs: boolean): ReplicationMessage | undefined {
     try {
-      return decodeMessage(bytes)
+      return decodeMessage(bytes, isOurs)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#unreadable++
@@ -260,20 +261,19 @@ export class ReplicaScope implements Freshness {
   #send(
     to: readonly MemberId[] | 'all',
     message: ReplicationMessage,
-    { wholeBytes = 0, ...options }: MessageSendOptions = {},
+    options: MessageSendOptions = {},
     settled?: (receipt: SendReceipt) => void,
   ): void {
     if (this.#closed) {
       settled?.({ outcome: 'short', wanted: 0, received: 0, applied: 0, faulty: [] })
       return
     }
-    const pieces = message.kind === 'delta' && message.encoded ? [message.encoded] : encodePieces(message)
+    const pieces = encodePieces(message)
     const target = to === 'all' ? options : { ...options, to }
-    if (pieces.length > 1 || wholeBytes > 0) {
-      const wholeBytesMax = Math.min(wholeBytes, this.#topic.payloadBytesMax ?? 0, WHOLE_BYTES_MAX)
-      const bytes = pieces.reduce((sum, { length }) => sum + length, 0)
-      const [first, ...rest] = pieces as [Uint8Array, ...Uint8Array[]]
-      if (bytes <= Math.max(PART_BYTES, wholeBytesMax)) return this.#topic.send(first, { ...target, rest }, settled)
+    const wholeBytesMax = Math.min(options.wholeBytes ?? 0, this.#topic.payloadBytesMax ?? 0, WHOLE_BYTES_MAX)
+    if (bytesOf(pieces) <= Math.max(PART_BYTES, wholeBytesMax)) {
+      const more = pieces.length === 1 ? target : { ...target, rest: pieces.slice(1) }
+      return this.#topic.send(pieces[0] as Uint8Array, more, settled)
     }
     const bytes = joined(pieces)
     const parts = fragments(bytes, this.#numbered)

@@ -48,6 +48,9 @@ interface Origin {
  */
 export class SeenSet {
   #origins = new Map<MemberId, Origin>()
+  /** The origin asked for last, which with every delta is asked for several times. */
+  #lastOrigin: MemberId = ''
+  #lastEntry: Origin | undefined
   #digest: Digest | undefined
   #bases: Digest | undefined
   #closedBeforeMs = 0
@@ -61,11 +64,9 @@ export class SeenSet {
   }
 
   has(origin: MemberId, seq: number): boolean {
-    const entry = this.#origins.get(origin)
+    const entry = this.#entry(origin)
     if (entry === undefined) return origin < this.#firstOpenId
-    if (seq <= entry.base) return true
-    const range = entry.ranges.from(seq)
-    return range !== undefined && range[0] <= seq
+    return seq <= entry.base || entry.ranges.has(seq)
   }
 
   /** How many origins have an entry. */
@@ -107,7 +108,7 @@ export class SeenSet {
   close(origins: readonly MemberId[]): void {
     if (origins.length === 0) return
     this.#raise(Math.max(...origins.map(origin => startedAtMs(origin) + 1)))
-    for (const origin of origins) this.#origins.delete(origin)
+    for (const origin of origins) this.#delete(origin)
   }
 
   /** The origins that have an entry here and are closed in another set. */
@@ -119,14 +120,39 @@ export class SeenSet {
     return [...this.#origins.keys()].filter(origin => origin < firstOpenId && !open.has(origin))
   }
 
+  /** Whether one of two sets has closed an origin of which the other knows something. */
+  isAtOdds(digest: Digest): boolean {
+    const isWritten = (entry: DigestEntry | undefined): boolean => !sameEntry(entry, undefined)
+    return (
+      this.closedBy(digest).some(origin => isWritten(this.entry(origin))) ||
+      digest.some(entry => isWritten(entry) && this.isClosed(entry.origin))
+    )
+  }
+
   /** Closes what another set has closed, and adds nothing else of it. */
   closeAs(digest: Digest): void {
     const { closedBeforeMs = 0 } = digest
     if (closedBeforeMs === 0) return
-    for (const origin of this.closedBy(digest)) this.#origins.delete(origin)
+    for (const origin of this.closedBy(digest)) this.#delete(origin)
     const firstOpenId = firstIdAt(closedBeforeMs)
     for (const { origin } of digest) if (origin < firstOpenId) this.open(origin)
     this.#raise(closedBeforeMs)
+  }
+
+  #entry(origin: MemberId): Origin | undefined {
+    if (origin === this.#lastOrigin) return this.#lastEntry
+    const entry = this.#origins.get(origin)
+    if (entry !== undefined) {
+      this.#lastOrigin = origin
+      this.#lastEntry = entry
+    }
+    return entry
+  }
+
+  #delete(origin: MemberId): void {
+    this.#origins.delete(origin)
+    this.#lastOrigin = ''
+    this.#lastEntry = undefined
   }
 
   #raise(closedBeforeMs: number): void {
@@ -138,7 +164,7 @@ export class SeenSet {
 
   /** Whether a dot can be marked with at most `limit` ranges of its origin. */
   fits(origin: MemberId, seq: number, limit: number): boolean {
-    const entry = this.#origins.get(origin)
+    const entry = this.#entry(origin)
     if (entry === undefined || entry.ranges.size < limit || seq <= entry.base + 1) return true
     const range = entry.ranges.from(seq - 1)
     return range !== undefined && range[0] <= seq + 1
@@ -156,7 +182,7 @@ export class SeenSet {
 
   /** Marks a range; `false` beyond SEEN_RANGES_MAX. */
   addRange(origin: MemberId, from: number, to: number): boolean {
-    let entry = this.#origins.get(origin)
+    let entry = this.#entry(origin)
     if (entry === undefined) {
       if (origin < this.#firstOpenId) return true
       entry = { base: 0, ranges: new RangeList() }

@@ -5,73 +5,97 @@ const LISTED_MAX = 16
  * A map for a few texts, as most requests have it to do with: a list, to which the engine's hash table costs three times
  * as much to make, to fill and to go through. It gets an index when it grows. As a Map it keeps the order in which names
  * were first set; it is not to be changed while it is gone through.
+ *
+ * What runs for every write goes through it by place, from 0 below `size`: the engine makes an object for every step of
+ * an iterator that it cannot see through.
  */
 export class SmallMap<V> implements ReadonlyMap<string, V> {
-  #entries: [string, V][] = []
-  #index: Map<string, [string, V]> | undefined
+  /** Name, value, name, value: one list, without an object for each pair. */
+  #flat: (string | V)[] = []
+  /** Where in it the names are. */
+  #index: Map<string, number> | undefined
 
   constructor(entries?: Iterable<readonly [string, V]>) {
     if (entries !== undefined) for (const [name, value] of entries) this.set(name, value)
   }
 
+  /** The same as such a map: itself, if it is one. */
+  static of<V>(entries: Iterable<readonly [string, V]>): SmallMap<V> {
+    return entries instanceof SmallMap ? (entries as SmallMap<V>) : new SmallMap(entries)
+  }
+
   get size(): number {
-    return this.#entries.length
+    return this.#flat.length >>> 1
+  }
+
+  nameAt(place: number): string {
+    return this.#flat[2 * place] as string
+  }
+
+  valueAt(place: number): V {
+    return this.#flat[2 * place + 1] as V
   }
 
   get(name: string): V | undefined {
-    return this.#find(name)?.[1]
+    const at = this.#find(name)
+    return at === -1 ? undefined : (this.#flat[at + 1] as V)
   }
 
   has(name: string): boolean {
-    return this.#find(name) !== undefined
+    return this.#find(name) !== -1
   }
 
   set(name: string, value: V): this {
-    const found = this.#find(name)
-    if (found !== undefined) {
-      found[1] = value
+    const at = this.#find(name)
+    if (at !== -1) {
+      this.#flat[at + 1] = value
       return this
     }
-    const entry: [string, V] = [name, value]
-    // A literal: a list that grows makes room for seventeen, and most have one.
-    if (this.#entries.length === 0) this.#entries = [entry]
-    else this.#entries.push(entry)
-    if (this.#index !== undefined) this.#index.set(name, entry)
-    else if (this.#entries.length > LISTED_MAX) this.#index = new Map(this.#entries.map(known => [known[0], known]))
+    // A literal: a list that grows makes room for seventeen, and most have one pair.
+    if (this.#flat.length === 0) this.#flat = [name, value]
+    else this.#flat.push(name, value)
+    if (this.#index !== undefined) this.#index.set(name, this.#flat.length - 2)
+    else if (this.size > LISTED_MAX) this.#makeIndex()
     return this
   }
 
   delete(name: string): boolean {
-    const found = this.#find(name)
-    if (found === undefined) return false
-    this.#entries = this.#entries.filter(entry => entry !== found)
-    this.#index?.delete(name)
+    const at = this.#find(name)
+    if (at === -1) return false
+    this.#flat.splice(at, 2)
+    if (this.#index !== undefined) this.#makeIndex()
     return true
   }
 
   *keys(): MapIterator<string> {
-    for (const [name] of this.#entries) yield name
+    for (let place = 0; place < this.size; place++) yield this.nameAt(place)
   }
 
   *values(): MapIterator<V> {
-    for (const [, value] of this.#entries) yield value
+    for (let place = 0; place < this.size; place++) yield this.valueAt(place)
   }
 
-  entries(): MapIterator<[string, V]> {
-    return this.#entries.values()
+  *entries(): MapIterator<[string, V]> {
+    for (let place = 0; place < this.size; place++) yield [this.nameAt(place), this.valueAt(place)]
   }
 
   [Symbol.iterator](): MapIterator<[string, V]> {
-    return this.#entries.values()
+    return this.entries()
   }
 
   forEach(tell: (value: V, name: string, map: ReadonlyMap<string, V>) => void): void {
-    for (const [name, value] of this.#entries) tell(value, name, this)
+    for (let place = 0; place < this.size; place++) tell(this.valueAt(place), this.nameAt(place), this)
   }
 
-  #find(name: string): [string, V] | undefined {
-    if (this.#index !== undefined) return this.#index.get(name)
-    for (const entry of this.#entries) if (entry[0] === name) return entry
-    return undefined
+  #find(name: string): number {
+    if (this.#index !== undefined) return this.#index.get(name) ?? -1
+    const flat = this.#flat
+    for (let at = 0; at < flat.length; at += 2) if (flat[at] === name) return at
+    return -1
+  }
+
+  #makeIndex(): void {
+    this.#index = new Map()
+    for (let place = 0; place < this.size; place++) this.#index.set(this.nameAt(place), 2 * place)
   }
 }

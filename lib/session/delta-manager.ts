@@ -1,14 +1,10 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { InvalidOptionError, InvalidStateError, SessionOvertakenError } from '../errors.js'
-import type {
-  AttributeWrites,
-  IssuedDelta,
-  RecordChange,
-  RecordKey,
-  RecordStore,
-} from '../replication/replica-contract.js'
+import type { DeltaWrites } from '../replication/delta.js'
+import type { IssuedDelta, RecordChange, RecordKey, RecordStore } from '../replication/replica-contract.js'
+import { SmallMap } from '../replication/small-map.js'
 import type { Freshness } from '../replication/stall-fence.js'
-import type { Clock, Random } from '../runtime/runtime.js'
+import type { Random } from '../runtime/runtime.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import { AttributeScope, isAttribute } from './attribute-scope.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
@@ -16,11 +12,12 @@ import { resolveDeltaManagerOptions } from './delta-manager-options.js'
 import { LargeAttributes } from './large-attributes.js'
 import { LocalAttributes } from './local-attributes.js'
 import { LocalRule } from './local-rule.js'
-import { type Merged, mergedBy, unlessOvertaken, wholeView } from './merge.js'
+import { type Merged, type MergeStrategy, mergedBy, unlessOvertaken, wholeView } from './merge.js'
 import { PRINCIPAL } from './principal.js'
 import { type PendingReceipt, Receipts } from './receipts.js'
 import type { SessionBacking } from './session.js'
 import { CREATED, ENDS_AT, isLifetime, LIFETIME_EXPECTED, PUBLIC_ID, Session, writeNumber } from './session.js'
+import { clusterTimeOf, type SessionClocks } from './session-clocks.js'
 import { noCounts, type SessionCounters } from './session-counters.js'
 import type { SessionCodec } from './session-delta.js'
 import { ID_LENGTH_MAX, SessionDirectory } from './session-directory.js'
@@ -41,9 +38,8 @@ import { CATCH_UP_MS, readWriteToken } from './write-token.js'
 const ID_BYTES = 24
 
 /** What a DeltaManager works with. */
-export interface DeltaManagerParts {
+export interface DeltaManagerParts extends SessionClocks {
   readonly store: RecordStore
-  readonly clock: Clock
   readonly random: Random
   /** Calls back for every change of the store, synchronously, local ones included. Returns how to end that. */
   readonly onChange: (listener: (change: RecordChange) => void) => () => void
@@ -51,8 +47,6 @@ export interface DeltaManagerParts {
   readonly freshness?: Freshness
   /** Default: msgpackr with structured clone. Every member must use the same. */
   readonly codec?: SessionCodec
-  /** Milliseconds of cluster time, which no step of one host's clock moves. Default: the wall clock's. */
-  readonly clusterMs?: () => number
 }
 
 /**
@@ -80,7 +74,7 @@ export class DeltaManager implements SessionManager {
     this.#parts = parts
     this.#options = resolved
     this.#codec = parts.codec ?? { encode: encodeValue, decode: decodeValue }
-    this.#clusterMs = parts.clusterMs ?? (() => parts.clock.wall())
+    this.#clusterMs = clusterTimeOf(parts)
     this.#scope = resolved.application === '' ? AttributeScope.whole : new AttributeScope(resolved)
     this.#rule = LocalRule.of(resolved.exclude, resolved.maxAttributeBytes)
     const { store } = parts
@@ -219,7 +213,7 @@ export class DeltaManager implements SessionManager {
     if (key === undefined) {
       const isEmpty = delta.kept === undefined && !writes.has(PRINCIPAL) && ![...writes.keys()].some(isAttribute)
       if (options.storeEmpty !== true && isEmpty) return this.#unchanged()
-      const all = new Map([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
+      const all: DeltaWrites = new SmallMap([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
       const send = this.#sending(session, options)
       const issued = this.#parts.store.create(all, send)
       this.#stored(session, issued.key, all)
@@ -305,10 +299,22 @@ export class DeltaManager implements SessionManager {
   }
 
   /** What a commit writes in view of what others wrote. */
-  #merged(session: Session, key: RecordKey, pending: AttributeWrites, options: CommitOptions): Merged {
+  #merged(session: Session, key: RecordKey, pending: DeltaWrites, options: CommitOptions): Merged {
     const { freshness, store } = this.#parts
     const { merge = this.#options.merge } = options
-    if (!store.has(key)) return { writes: pending }
+    const overtakable = freshness !== undefined && session.epoch !== freshness.epoch
+    if ((merge === 'attribute' && !overtakable) || !store.has(key)) return { writes: pending }
+    return this.#mergedWith(session, key, pending, merge, overtakable)
+  }
+
+  #mergedWith(
+    session: Session,
+    key: RecordKey,
+    pending: DeltaWrites,
+    merge: MergeStrategy,
+    overtakable: boolean,
+  ): Merged {
+    const { store } = this.#parts
     const current = (stored: string): Uint8Array | undefined => store.attribute(key, stored)
     if (typeof merge === 'function') {
       const merged = mergedBy(merge, session, pending, current, this.#codec)
@@ -316,7 +322,7 @@ export class DeltaManager implements SessionManager {
       return merged
     }
     let writes = pending
-    if (freshness !== undefined && session.epoch !== freshness.epoch) {
+    if (overtakable) {
       try {
         writes = unlessOvertaken(session, pending, current)
       } catch (error) {
@@ -328,7 +334,7 @@ export class DeltaManager implements SessionManager {
   }
 
   /** The writes are in the store: the view goes on from there. */
-  #stored(session: Session, key: RecordKey, writes: AttributeWrites): void {
+  #stored(session: Session, key: RecordKey, writes: DeltaWrites): void {
     const { pendingDelta: delta } = session
     session.stored(key)
     if (this.#rule === undefined) return delta.rebase(writes)
@@ -352,7 +358,7 @@ export class DeltaManager implements SessionManager {
   #changeId(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     const id = this.#newId()
     const { key } = session
-    const writes = new Map([[PUBLIC_ID, Buffer.from(id)]])
+    const writes = new SmallMap([[PUBLIC_ID, Buffer.from(id)]])
     if (key === undefined) {
       session.renamed(id)
       return undefined

@@ -1,4 +1,4 @@
-import type { AttributeWrites } from '../replication/replica-contract.js'
+import type { DeltaWrites } from '../replication/delta.js'
 import type { AttributeScope } from './attribute-scope.js'
 
 /** Names remembered as told; beyond, attributes are no longer looked at. */
@@ -26,9 +26,12 @@ export class LargeAttributes {
   }
 
   /** Looks at what is about to be written. */
-  look(writes: AttributeWrites, scope: AttributeScope): void {
-    for (const [stored, bytes] of writes) {
-      if (bytes === undefined || bytes.length <= this.#limit || this.#told.has(stored)) continue
+  look(writes: DeltaWrites, scope: AttributeScope): void {
+    for (let place = 0; place < writes.size; place++) {
+      const bytes = writes.valueAt(place)
+      if (bytes === undefined || bytes.length <= this.#limit) continue
+      const stored = writes.nameAt(place)
+      if (this.#told.has(stored)) continue
       const name = scope.name(stored)
       if (name === undefined || this.#told.size >= NAMES_MAX) continue
       this.#told.add(stored)

@@ -1,5 +1,6 @@
 import { InvalidStateError, SessionOvertakenError } from '../errors.js'
-import type { AttributeWrites } from '../replication/replica-contract.js'
+import type { DeltaWrites } from '../replication/delta.js'
+import { SmallMap } from '../replication/small-map.js'
 import { isAttribute } from './attribute-scope.js'
 import type { Session } from './session.js'
 import { type SessionCodec, sameBytes } from './session-delta.js'
@@ -42,17 +43,17 @@ export function isMergeStrategy(value: unknown): boolean {
 
 /** What a commit writes after the merge. */
 export interface Merged {
-  readonly writes: AttributeWrites
+  readonly writes: DeltaWrites
   /** Values that the merge function gave, by stored name. */
   readonly values?: ReadonlyMap<string, unknown>
 }
 
 /** Everything of the view, if it changed any attribute, and the removal of what it does not have. */
-export function wholeView(session: Session, writes: AttributeWrites, current: Iterable<string>): Merged {
+export function wholeView(session: Session, writes: DeltaWrites, current: Iterable<string>): Merged {
   const { pendingDelta: delta } = session
   const { scope } = delta
   if (![...writes.keys()].some(name => scope.name(name) !== undefined)) return { writes }
-  const all = new Map(writes)
+  const all = new SmallMap(writes)
   for (const stored of delta.stored()) {
     const bytes = delta.base(stored)
     if (scope.name(stored) !== undefined && bytes !== undefined && !all.has(stored)) all.set(stored, bytes)
@@ -65,13 +66,13 @@ export function wholeView(session: Session, writes: AttributeWrites, current: It
 export function mergedBy(
   merge: MergeFunction,
   session: Session,
-  writes: AttributeWrites,
+  writes: DeltaWrites,
   current: (stored: string) => Uint8Array | undefined,
   codec: SessionCodec,
 ): Merged {
   const { pendingDelta: delta } = session
   const values = new Map<string, unknown>()
-  const all = new Map(writes)
+  const all = new SmallMap(writes)
   const decode = (bytes: Uint8Array | undefined): unknown => (bytes === undefined ? undefined : codec.decode(bytes))
   for (const [stored, mine] of writes) {
     const name = delta.scope.name(stored)
@@ -98,9 +99,9 @@ export function mergedBy(
  */
 export function unlessOvertaken(
   session: Session,
-  writes: AttributeWrites,
+  writes: DeltaWrites,
   current: (stored: string) => Uint8Array | undefined,
-): AttributeWrites {
+): DeltaWrites {
   const { pendingDelta: delta } = session
   // Also when both wrote the same: two requests that counted from 5 to 6 are one too few.
   const newer = [...writes.keys()].filter(name => isAttribute(name) && !sameBytes(current(name), delta.base(name)))
@@ -108,5 +109,5 @@ export function unlessOvertaken(
   const names = newer.filter(name => !sameBytes(writes.get(name), delta.base(name)))
   if (names.length > 0) throw new SessionOvertakenError(session.id, delta.scope.names(names))
   // Written only because the detection writes everything: nobody changed them here.
-  return new Map([...writes].filter(([name]) => !newer.includes(name)))
+  return new SmallMap([...writes].filter(([name]) => !newer.includes(name)))
 }

@@ -24,6 +24,8 @@ export class Receipts<Subject> {
   readonly #fellShort: (receipt: SendReceipt, subject: Subject) => void
   /** The receipt in which nobody else had a part: of a member that is alone, of a write that nobody acknowledges. */
   #alone: { readonly receipt: SendReceipt; readonly promise: Promise<SendReceipt> } | undefined
+  /** The receipt of all writes that nobody acknowledges. */
+  #none: PendingReceipt<Subject> | undefined
 
   constructor(options: ReceiptOptions, fellShort: (receipt: SendReceipt, subject: Subject) => void) {
     this.options = options
@@ -32,7 +34,17 @@ export class Receipts<Subject> {
 
   /** The receipt of a write that is about to be issued with it. */
   of(subject: Subject, options: CommitOptions): PendingReceipt<Subject> {
-    return new PendingReceipt(this, subject, options)
+    const { ack = this.options.ack } = options
+    return ack === 'none' ? this.#unawaited() : new PendingReceipt(this, subject, options)
+  }
+
+  /** Of writes that nobody acknowledges there is nothing to be told apart. */
+  #unawaited(): PendingReceipt<Subject> {
+    if (this.#none === undefined) {
+      this.#none = new PendingReceipt<Subject>(this, undefined, { ack: 'none' })
+      this.#none.settled({ outcome: 'met', wanted: 0, received: 0, applied: 0, faulty: [] })
+    }
+    return this.#none
   }
 
   /** A receipt has come; for {@link PendingReceipt}. */
@@ -66,14 +78,15 @@ export class PendingReceipt<Subject> implements Required<WriteOptions> {
   #receipt: SendReceipt | undefined
   #waiting: ((receipt: SendReceipt) => void) | undefined
 
-  constructor(receipts: Receipts<Subject>, subject: Subject, options: CommitOptions) {
+  /** `subject`: not needed where nothing is awaited. */
+  constructor(receipts: Receipts<Subject>, subject: Subject | undefined, options: CommitOptions) {
     const { ack, copies, ackTimeoutMs } = receipts.options
     this.#receipts = receipts
     this.ack = options.ack ?? ack
     this.copies = options.copies ?? copies
     this.timeoutMs = options.ackTimeoutMs ?? ackTimeoutMs
     this.settled = receipt => {
-      receipts.settled(receipt, subject)
+      if (this.ack !== 'none') receipts.settled(receipt, subject as Subject)
       if (this.#waiting === undefined) this.#receipt = receipt
       else this.#waiting(receipt)
     }
@@ -88,13 +101,13 @@ export class PendingReceipt<Subject> implements Required<WriteOptions> {
     if (known?.outcome === 'met') return Promise.resolve(known)
     const promise = new Promise<SendReceipt>((resolve, reject) => {
       this.#waiting = receipt => {
-        if (receipts.isGood(receipt)) resolve(receipt)
-        else reject(new SendError(receipt.faulty))
+        if (receipts.isGood(receipt)) return resolve(receipt)
+        // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
+        promise.catch(() => {})
+        reject(new SendError(receipt.faulty))
       }
-      if (known !== undefined) this.#waiting(known)
     })
-    // Whoever does not look at the receipt has the event; an unhandled rejection would end the process.
-    promise.catch(() => {})
+    if (known !== undefined) this.#waiting?.(known)
     return promise
   }
 }

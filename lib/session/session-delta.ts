@@ -1,6 +1,5 @@
 import { InvalidOptionError } from '../errors.js'
-import { NO_WRITES } from '../replication/delta.js'
-import type { AttributeWrites } from '../replication/replica-contract.js'
+import type { DeltaWrites } from '../replication/delta.js'
 import { SmallMap } from '../replication/small-map.js'
 import { AttributeScope } from './attribute-scope.js'
 import type { LocalRule } from './local-rule.js'
@@ -52,7 +51,7 @@ export class SessionDelta {
   /** Not changed, by anybody. */
   #base: ReadonlyMap<string, Uint8Array>
   /** What this view has written since: its base is both. */
-  #written: AttributeWrites | undefined
+  #written: DeltaWrites | undefined
   #local: ReadonlyMap<string, unknown> | undefined
   // Made when first needed: most requests only read.
   /** Values read or set, decoded once. */
@@ -248,7 +247,7 @@ export class SessionDelta {
   }
 
   /** The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. */
-  writes(detection: ChangeDetection): AttributeWrites {
+  writes(detection: ChangeDetection): DeltaWrites {
     const writes = new SmallMap<Uint8Array | undefined>()
     this.#kept = undefined
     if (this.#removed !== undefined) {
@@ -256,7 +255,10 @@ export class SessionDelta {
     }
     const always = detection === 'get' || detection === 'all'
     const maxBytes = this.#rule?.maxBytes ?? Infinity
-    for (const [name, cell] of this.#values ?? NO_CELLS) {
+    const values = this.#values ?? NO_CELLS
+    for (let place = 0; place < values.size; place++) {
+      const name = values.nameAt(place)
+      const cell = values.valueAt(place)
       const { value } = cell
       if (!mayHaveChanged(cell, detection)) continue
       const before = this.base(name)
@@ -278,8 +280,8 @@ export class SessionDelta {
           writes.set(name, bytes)
       }
     }
-    for (const [name, bytes] of this.#reserved ?? NO_WRITES) {
-      if (!sameBytes(bytes, this.base(name))) writes.set(name, bytes)
+    if (this.#reserved !== undefined) {
+      for (const [name, bytes] of this.#reserved) if (!sameBytes(bytes, this.base(name))) writes.set(name, bytes)
     }
     return writes
   }
@@ -295,7 +297,7 @@ export class SessionDelta {
   }
 
   /** Takes what was written as the new base, and what was kept as it is now. */
-  rebase(writes: AttributeWrites, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
+  rebase(writes: DeltaWrites, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
     if (writes.size > 0) {
       // Or what a view that lives long has written would pile up.
       if (this.#written !== undefined) this.#whole()
@@ -304,7 +306,8 @@ export class SessionDelta {
     if (this.#kept !== undefined) for (const name of this.#kept.keys()) this.#values?.delete(name)
     this.#local = local
     this.#kept = undefined
-    for (const [, cell] of this.#values ?? NO_CELLS) cell.assigned = false
+    const values = this.#values ?? NO_CELLS
+    for (let place = 0; place < values.size; place++) values.valueAt(place).assigned = false
     this.#removed = undefined
     this.#reserved = undefined
   }

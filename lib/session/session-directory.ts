@@ -60,7 +60,9 @@ export class SessionDirectory {
       if (tell) this.emitter.emit('created', { id, cause })
     }
     if (loser !== undefined) this.#end(id, 'replaced', cause, store.attributes(loser), tell)
-    if (previousId === undefined || !tell || !this.index.shows(key)) return
+    if (previousId === undefined || !tell) return
+    if (previousId === id && !this.emitter.hears('changed')) return
+    if (!this.index.shows(key)) return
     if (previousId !== id) this.emitter.emit('idChanged', { id, previousId, cause })
     if (!this.emitter.hears('changed')) return
     const names = scope.names(change.names)

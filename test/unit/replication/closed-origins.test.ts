@@ -88,6 +88,21 @@ test('what is missing and what is covered leave closed origins out', t => {
   t.deepEqual(here.closedBy(there.digest()), [])
 })
 
+test('two sets are at odds where one has closed an origin of which the other knows something', t => {
+  const closed = build([
+    { life: 1, seq: 1 },
+    { life: 1, close: true },
+  ])
+  const knowing = build([{ life: 0, seq: 2 }])
+  const unknowing = build([{ life: 4, seq: 2 }])
+  t.true(unknowing.open(third))
+  t.true(knowing.isAtOdds(closed.digest()))
+  t.true(closed.isAtOdds(knowing.digest()))
+  t.false(unknowing.isAtOdds(closed.digest()))
+  t.false(closed.isAtOdds(unknowing.digest()))
+  t.false(closed.isAtOdds(closed.digest()))
+})
+
 test('marks join in any order and any number of times', t => {
   fc.assert(
     fc.property(fc.array(step), fc.array(step), fc.array(step), (a, b, c) => {

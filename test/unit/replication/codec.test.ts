@@ -6,11 +6,13 @@ import protobuf from 'protobufjs'
 import { ProtocolError } from '../../../lib/errors.js'
 import { BUCKETS } from '../../../lib/replication/bucket-index.js'
 import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
-import type { DeltaKind } from '../../../lib/replication/delta.js'
+import type { Delta, DeltaKind, RecordSnapshot } from '../../../lib/replication/delta.js'
+import { encodeDelta } from '../../../lib/replication/delta-codec.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { PackedRecord } from '../../../lib/replication/packed-record.js'
 import { packRecord } from '../../../lib/replication/record-packing.js'
 import { SmallMap } from '../../../lib/replication/small-map.js'
+import { sameBytes } from '../../../lib/session/session-delta.js'
 
 const A = '00112233445566778899aabbccddeeff'
 const B = 'ffeeddccbbaa99887766554433221100'
@@ -98,7 +100,7 @@ const SAMPLES: readonly ReplicationMessage[] = [
         upTo: undefined,
         keys: [`${B}#7`],
         tombstones: [[`${A}#4`, dot]],
-        records: [new PackedRecord(packRecord(record), record.ageMs)],
+        records: [new PackedRecord(packRecord(packable(record)), record.ageMs)],
       },
     ],
   },
@@ -144,12 +146,66 @@ function onlyProtocolError(bytes: Uint8Array): void {
   }
 }
 
+function packable({ attributes, ...record }: RecordSnapshot): Parameters<typeof packRecord>[0] {
+  return { ...record, attributes: { cells: attributes.map(([name, state]) => ({ name, ...state })) } }
+}
+
 test('any bytes: a message or ProtocolError', t => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), bytes => onlyProtocolError(bytes)),
     { numRuns: 2_000 },
   )
   t.pass()
+})
+
+test('a large value at the end of a delta is left where it lies, and the message is the same', t => {
+  const origin = 'ab'.repeat(16)
+  const stamp = { wallMs: 1_800_000_000_000, counter: 1, origin, seq: 7 }
+  const small = Buffer.alloc(100, 1)
+  for (const length of [8_191, 8_192, 20_000, 300_000]) {
+    const large = Buffer.alloc(length, 2)
+    const isApart = length >= 8_192
+    for (const [writes, pieces] of [
+      [new SmallMap([['x', large]]), isApart ? 2 : 1],
+      [
+        new SmallMap([
+          ['x', small],
+          ['y', large],
+        ]),
+        isApart ? 2 : 1,
+      ],
+      [
+        new SmallMap([
+          ['x', large],
+          ['y', large],
+        ]),
+        isApart ? 2 : 1,
+      ],
+      [
+        new SmallMap([
+          ['x', large],
+          ['y', small],
+        ]),
+        1,
+      ],
+      [
+        new SmallMap<Uint8Array | undefined>([
+          ['x', large],
+          ['y', undefined],
+        ]),
+        1,
+      ],
+    ] as const) {
+      const delta: Delta = { kind: 'write', key: `${origin}#3`, stamp, deps: [[origin, 6]], writes }
+      const encoded = encodeDelta(delta)
+      t.is(encoded.length, pieces)
+      if (pieces === 2) t.is(encoded[1], large)
+      const decoded = decodeMessage(Buffer.concat(encoded))
+      if (decoded.kind !== 'delta') return t.fail(decoded.kind)
+      t.deepEqual([...decoded.delta.writes.keys()], [...writes.keys()])
+      for (const [name, value] of decoded.delta.writes) t.true(sameBytes(value, writes.get(name)), name)
+    }
+  }
 })
 
 test('any delta survives the round trip', t => {
@@ -194,7 +250,7 @@ test('a decoded value does not hold on to the frame', t => {
 test('a record travels with its hash where its holder keeps it; who does not know of that passes over it', t => {
   const [sample] = SAMPLES.filter(({ kind }) => kind === 'reconcileChunk')
   if (sample?.kind !== 'reconcileChunk') return t.fail()
-  const body = packRecord(record)
+  const body = packRecord(packable(record))
   const hash = { high: 4_294_967_295, low: 7 }
   const records = [new PackedRecord(body, 5, hash), new PackedRecord(body, 0), new PackedRecord(body, 2 ** 40, hash)]
   const message: ReplicationMessage = { ...sample, parts: sample.parts.map(part => ({ ...part, records })) }

@@ -1,6 +1,6 @@
 import test from 'ava'
-import { encodeMessage } from '../../../lib/replication/codec.js'
 import { type Delta, NO_WRITES } from '../../../lib/replication/delta.js'
+import { encodeDelta } from '../../../lib/replication/delta-codec.js'
 import { DeltaRing } from '../../../lib/replication/delta-ring.js'
 import { SmallMap } from '../../../lib/replication/small-map.js'
 
@@ -14,10 +14,10 @@ function delta(origin: string, seq: number, bytes?: number): Delta {
 }
 
 function add(ring: DeltaRing, each: Delta): void {
-  const message = encodeMessage({ kind: 'delta', delta: each })
+  const message = encodeDelta(each)
   ring.add(each.stamp, message)
   // It keeps a copy.
-  message.fill(0)
+  for (const piece of message) piece.fill(0)
 }
 
 test('keeps the newest deltas within its bytes, in the order they were applied', t => {

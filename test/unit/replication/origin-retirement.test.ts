@@ -1,5 +1,6 @@
 import test from 'ava'
 import { type MemberId, memberId } from '../../../lib/membership/member.js'
+import { NO_WRITES } from '../../../lib/replication/delta.js'
 import { DeltaApplier } from '../../../lib/replication/delta-applier.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { OriginRetirement } from '../../../lib/replication/origin-retirement.js'
@@ -84,8 +85,12 @@ test('a life is not closed while one of its records is held', t => {
   const group = new Group()
   const key = `${group.old}#2`
   const stamp = { wallMs: START_MS, counter: 0, origin: group.old, seq: 2 }
-  const applier = new DeltaApplier(group.state, () => {})
-  t.is(applier.apply({ kind: 'create', key, stamp, deps: [], writes: new Map() }, 'remote'), 'done')
+  const applier = new DeltaApplier(
+    group.state,
+    () => {},
+    () => {},
+  )
+  t.is(applier.apply({ kind: 'create', key, stamp, deps: [], writes: NO_WRITES }, 'remote'), 'done')
   group.agree()
   group.pass(48 * HOUR_MS)
   t.false(group.isClosed)

@@ -6,10 +6,11 @@ import { bucketOf } from '../../../lib/replication/bucket-index.js'
 import { FieldReader } from '../../../lib/replication/codec-reader.js'
 import { writeRecord } from '../../../lib/replication/codec-records.js'
 import type { AttributeState, RecordSnapshot } from '../../../lib/replication/delta.js'
+import { keyText } from '../../../lib/replication/key-text.js'
 import { PackedRecord, packedValue } from '../../../lib/replication/packed-record.js'
 import { ReplicaRecord } from '../../../lib/replication/record.js'
-import { packRecord } from '../../../lib/replication/record-packing.js'
-import { compareAccess, NEVER } from '../../../lib/replication/stamp.js'
+import { LooseRecord, packRecord } from '../../../lib/replication/record-packing.js'
+import { compareAccess, NEVER, recordKey } from '../../../lib/replication/stamp.js'
 
 const A = '00112233445566778899aabbccddeeff'
 const B = 'ffeeddccbbaa99887766554433221100'
@@ -149,3 +150,42 @@ test('cut short or changed anywhere, a packed record with a summary can be unpac
 function plain(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes === undefined ? undefined : new Uint8Array(bytes)
 }
+
+test('a record that travels unpacked comes out as if it had been packed, its large values from where they lie', t => {
+  fc.assert(
+    fc.property(snapshot, fc.array(fc.integer({ min: 8_000, max: 9_000 }), { maxLength: 3 }), (from, sizes) => {
+      const large = sizes.map((size, index): RecordSnapshot['attributes'][number] => [
+        `large${index}`,
+        { stamp: { wallMs: 1, counter: 0, origin: 'a'.repeat(32), seq: 1 }, value: new Uint8Array(size).fill(index) },
+      ])
+      const record = recordOf({ ...from, attributes: [...from.attributes, ...large] })
+      const bytes = packRecord(record)
+      const loose = new LooseRecord(record, 7, record.hash)
+      const room = Buffer.alloc(loose.length - loose.apartBytes)
+      const pieces: Uint8Array[] = []
+      let written = 0
+      const end = loose.write(room, 0, (piece, at) => {
+        pieces.push(room.subarray(written, at), piece)
+        written = at
+      })
+      t.is(end, room.length)
+      t.is(loose.length, bytes.length)
+      t.deepEqual(Buffer.concat([...pieces, room.subarray(written)]), bytes)
+      const apart = [...record.attributes].map(([, { value }]) => value).filter(value => value && value.length >= 8_192)
+      t.deepEqual(
+        pieces.filter((_, index) => index % 2 === 1),
+        apart,
+      )
+    }),
+  )
+})
+
+test('a key is the same text however it is made', t => {
+  const origin = fc.uint8Array({ minLength: 16, maxLength: 16 }).map(bytes => Buffer.from(bytes).toString('hex'))
+  fc.assert(
+    fc.property(fc.array(fc.tuple(origin, fc.oneof(fc.nat(99), fc.maxSafeNat())), { maxLength: 9 }), dots => {
+      for (const [origin, seq] of dots) t.is(keyText(origin, seq), recordKey({ origin, seq }))
+    }),
+  )
+  t.is(keyText('a', 10), 'a#10')
+})

@@ -28,11 +28,15 @@ test('a list of ranges is the set of their numbers, whatever the order they come
       const count = ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0)
       const found = [...model].every(seq => {
         const range = list.from(seq)
-        return range !== undefined && range[0] <= seq && seq <= range[1]
+        return range !== undefined && range[0] <= seq && seq <= range[1] && list.has(seq)
       })
+      const gaps = ranges.every(([from, to]) => !list.has(from - 1) && !list.has(to + 1))
       const tail = [...list.startingAt(700)]
-      const same = tail.every((range, index) => range === ranges[ranges.length - tail.length + index])
-      return apart && found && same && count === model.size && list.size === ranges.length
+      const same = tail.every(([from, to], index) => {
+        const range = ranges[ranges.length - tail.length + index]!
+        return range[0] === from && range[1] === to
+      })
+      return apart && found && gaps && same && count === model.size && list.size === ranges.length
     }),
   )
   t.pass()

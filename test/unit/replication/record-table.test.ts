@@ -6,6 +6,7 @@ import { ReplicaRecord } from '../../../lib/replication/record.js'
 import { RecordArena } from '../../../lib/replication/record-arena.js'
 import { RecordTable } from '../../../lib/replication/record-table.js'
 import { ShardedMap } from '../../../lib/replication/sharded-map.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 
 const ORIGIN = '00112233445566778899aabbccddeeff'
 
@@ -18,7 +19,7 @@ function record(seq: number, value: Uint8Array): ReplicaRecord {
     key,
     stamp,
     deps: [],
-    writes: new Map<string, Uint8Array | undefined>([
+    writes: new SmallMap<Uint8Array | undefined>([
       ['a', new Uint8Array(value)],
       ['gone', undefined],
     ]),
@@ -79,7 +80,7 @@ test('a table behaves like a map, whatever is packed', t => {
             key,
             deps: [],
             stamp: { wallMs: 1_700_000_000_000 + turn, counter: 0, origin: ORIGIN, seq: 1_000 + turn },
-            writes: new Map([['b', Buffer.alloc(turn)]]),
+            writes: new SmallMap([['b', Buffer.alloc(turn)]]),
           })
         else if (kind === 'delete') table.delete(key)
         else if (kind === 'tick') table.pack()

@@ -4,6 +4,7 @@ import { canonicalRecord } from '../../../lib/replication/canonical.js'
 import type { AttributeState, RecordSnapshot } from '../../../lib/replication/delta.js'
 import { attributeMix, keyMix, limitMix, presenceMix, xor } from '../../../lib/replication/mix.js'
 import { CONTEXT_MAX, ReplicaRecord } from '../../../lib/replication/record.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 import { NEVER } from '../../../lib/replication/stamp.js'
 
 const KEY = 'a#1'
@@ -69,7 +70,7 @@ test('a removed attribute stays as a stamp and beats an older value', t => {
   const old = { wallMs: 1, counter: 0, origin: 'a', seq: 1 }
   const late = { wallMs: 2, counter: 0, origin: 'b', seq: 1 }
   const write = (stamp: typeof old, value: Uint8Array | undefined): string[] =>
-    record.applyDelta({ kind: 'write', key: KEY, stamp, deps: [], writes: new Map([['x', value]]) })
+    record.applyDelta({ kind: 'write', key: KEY, stamp, deps: [], writes: new SmallMap([['x', value]]) })
   t.deepEqual(write(late, undefined), [])
   t.deepEqual(write(old, Uint8Array.of(1)), [])
   t.is(record.value('x'), undefined)

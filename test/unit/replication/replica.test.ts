@@ -2,6 +2,7 @@ import test from 'ava'
 import { MessageTooLargeError } from '../../../lib/errors.js'
 import type { MemberId } from '../../../lib/membership/member.js'
 import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
+import { NO_WRITES } from '../../../lib/replication/delta.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE, type RecordChange } from '../../../lib/replication/replica-contract.js'
@@ -362,21 +363,27 @@ for (const skewMs of [-20_000, 20_000]) {
 }
 
 /** `a` and `b` with one record that may expire, cut from each other. */
-function apart(): { bench: Bench; a: Replica; b: Replica; key: string; limit: AccessStamp } {
-  const { bench, a, b } = pair({ ringBytes: 0 })
+function apart(options: ReplicaOptionsInput = {}): {
+  bench: Bench
+  a: Replica
+  b: Replica
+  key: string
+  limit: AccessStamp
+} {
+  const { bench, a, b } = pair({ ringBytes: 0, ...options })
   const { key } = a.create(new Map([['x', bytes('1')]]))
   bench.flush()
   const { wallMs, counter, origin } = b.inspect(key)!.access
   a.memberDisappeared({ id: b.id })
   b.memberDisappeared({ id: a.id })
   bench.filter = () => false
-  bench.now += 50
+  bench.now += 100
   return { bench, a, b, key, limit: { wallMs, counter, origin } }
 }
 
 function expire(replica: Replica, from: MemberId, key: string, limit: AccessStamp): void {
   const stamp = { ...replica.stamp(key, 'x')!, origin: '3'.repeat(32), seq: 1 }
-  replica.receive({ kind: 'delta', delta: { kind: 'expire', key, stamp, deps: [], writes: new Map(), limit } }, from)
+  replica.receive({ kind: 'delta', delta: { kind: 'expire', key, stamp, deps: [], writes: NO_WRITES, limit } }, from)
 }
 
 function together({ bench, a, b }: { bench: Bench; a: Replica; b: Replica }): void {
@@ -438,6 +445,26 @@ test('what expired here and is unknown to the donor, who had seen it created, is
   t.is(b.receive(used, a.id), 'applied')
   t.false(b.has(key))
 })
+
+for (const ringBytes of [0, 1_000_000]) {
+  const way = ringBytes === 0 ? 'comparison' : 'delta'
+  test(`who comes back after being forgotten, with a record that expired meanwhile, is told of its end by ${way}`, t => {
+    const { bench, a, b, key, limit } = apart({ forgetMemberAfterMs: 1_000, ringBytes })
+    expire(a, b.id, key, limit)
+    bench.run(2_000)
+    t.is(a.stats().expiredKept, 0)
+    b.touch(key)
+    expire(b, a.id, key, limit)
+    t.true(b.has(key))
+    t.is(b.stats().renewed, 1)
+    together({ bench, a, b })
+    t.false(a.has(key))
+    t.false(b.has(key))
+    t.deepEqual(a.digest(), b.digest())
+    t.true(a.stats().removalsUpheld + b.stats().removalsUpheld > 0)
+    t.is(a.stats().divergences + b.stats().divergences, 0)
+  })
+}
 
 test('expired records stay within the bound of removals, and the oldest are dropped for good', t => {
   const { bench, a, b } = pair({ tombstonesMax: 10 })

@@ -3,13 +3,14 @@ import path from 'node:path'
 import test from 'ava'
 import protobuf from 'protobufjs'
 import { encodeMessage } from '../../../lib/replication/codec.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 
 test('bytes written by hand are what replication.proto describes', t => {
   const { root } = protobuf.parse(readFileSync(path.resolve('lib/replication/replication.proto'), 'utf8'))
   const type = root.lookupType('tribeline.replication.ReplicationMessage')
   const origin = '00112233445566778899aabbccddeeff'
   const stamp = { wallMs: 1_800_000_000_000, counter: 3, origin, seq: 5 }
-  const writes = new Map([
+  const writes = new SmallMap<Uint8Array | undefined>([
     ['x', Uint8Array.of(1)],
     ['y', undefined],
   ])

@@ -2,10 +2,11 @@ import test from 'ava'
 import type { Topic, TopicListener } from '../../../lib/channel/topic.js'
 import { encodeMessage } from '../../../lib/replication/codec.js'
 import { ReplicaScope, type ScopeEnvironment, type ScopeListener } from '../../../lib/replication/scope.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 import type { Timer } from '../../../lib/runtime/runtime.js'
 
 const other = { id: 'b'.repeat(32), name: 'b', host: '127.0.0.1', port: 2 }
-const writes = new Map([['x', Uint8Array.of(1)]])
+const writes = new SmallMap([['x', Uint8Array.of(1)]])
 
 interface Bench {
   readonly scope: ReplicaScope

@@ -4,6 +4,7 @@ import type { Member } from '../../../lib/membership/member.js'
 import { decodeMessage, encodeMessage, encodePieces } from '../../../lib/replication/codec.js'
 import { isPart, PART_BYTES, WHOLE_BYTES_MAX } from '../../../lib/replication/fragments.js'
 import { PackedRecord } from '../../../lib/replication/packed-record.js'
+import type { RecordKey } from '../../../lib/replication/replica-contract.js'
 import { ReplicaScope } from '../../../lib/replication/scope.js'
 
 const joiner: Member = { id: 'b'.repeat(32), name: 'b', host: '127.0.0.1', port: 2 }
@@ -14,8 +15,8 @@ interface Sent {
   readonly rest: readonly Uint8Array[]
 }
 
-/** What a member with one record of so many bytes answers to a request for all buckets. */
-function answers(valueBytes: number, wholeBytes: number | undefined, payloadBytesMax?: number): Sent[] {
+/** What a member with a record of so many bytes, or several, answers to a request for all buckets. */
+function answers(valueBytes: number, wholeBytes: number | undefined, payloadBytesMax?: number, count = 1): Sent[] {
   const sent: Sent[] = []
   let topic: TopicListener | undefined
   let now = 0
@@ -50,14 +51,16 @@ function answers(valueBytes: number, wholeBytes: number | undefined, payloadByte
     },
   })
   while (!scope.replica.ready) tick()
-  const { key } = scope.replica.create(new Map([['x', new Uint8Array(valueBytes).fill(7)]]))
+  const create = (): RecordKey => scope.replica.create(new Map([['x', new Uint8Array(valueBytes).fill(7)]])).key
+  const key = create()
+  for (let n = 1; n < count; n++) create()
   topic?.receive(encodeMessage({ kind: 'reconcileStart', id: 1 }), joiner)
   sent.length = 0
   const bucket = Array.from({ length: 1_024 }, (_, index) => index)
-  const request = { kind: 'reconcileRequest', id: 1, after: undefined, have: [], number: 1, wholeBytes } as const
+  const request = { kind: 'reconcileRequest', id: 1, after: undefined, have: [], number: count, wholeBytes } as const
   topic?.receive(encodeMessage({ ...request, buckets: bucket }), joiner)
   scope.close()
-  if (sent.length === 1) {
+  if (count === 1 && sent.length === 1) {
     const message = decodeMessage(Buffer.concat([sent[0]!.payload, ...sent[0]!.rest]))
     if (message.kind !== 'reconcileChunk') throw new Error(message.kind)
     const [record] = message.parts.flatMap(({ records }) => records)
@@ -72,6 +75,21 @@ test('a large record goes in one frame to who says that it takes that, and is no
   t.false(isPart(only!.payload))
   t.is(only!.rest.length, 2)
   t.true(only!.payload.length + only!.rest[1]!.length < 20_000)
+})
+
+test('large records share a piece where it may travel whole: they are little work', t => {
+  const records = (sent: readonly Sent[]): number[] =>
+    sent.map(({ payload, rest }) => {
+      const message = decodeMessage(Buffer.concat([payload, ...rest]))
+      return message.kind === 'reconcileChunk' ? message.parts.flatMap(part => part.records).length : -1
+    })
+  const shared = records(answers(50_000, FRAME_PAYLOAD_BYTES, FRAME_PAYLOAD_BYTES, 9)).filter(count => count > 0)
+  t.is(
+    shared.reduce((sum, count) => sum + count, 0),
+    9,
+  )
+  t.true(shared.length <= 4)
+  t.deepEqual(records(answers(50_000, undefined, FRAME_PAYLOAD_BYTES, 4)).slice(0, 4), [1, 1, 1, 1])
 })
 
 test('to all others, and beyond what both sides take, it goes in parts', t => {

@@ -29,6 +29,17 @@ test('a lone member’s receipt is there at once, and the same for all its write
   t.is((await send(receipts, { ...ALONE, wanted: 2 })).wanted, 2)
 })
 
+test('writes that nobody acknowledges share one receipt, whatever comes of another', async t => {
+  const told: SendReceipt[] = []
+  const receipts = new Receipts<undefined>({ ...OPTIONS, onShortfall: 'throw' }, receipt => told.push(receipt))
+  const pending = receipts.of(undefined, { ack: 'none' })
+  t.is(receipts.of(undefined, { ack: 'none', copies: 2 }), pending)
+  t.true(isAtOnce(pending.promise()))
+  t.like(await pending.promise(), { outcome: 'met', wanted: 0 })
+  t.not(receipts.of(undefined, {}), pending)
+  t.deepEqual(told, [])
+})
+
 test('a receipt of others is its own write’s', async t => {
   const receipts = new Receipts<undefined>(OPTIONS, () => {})
   const [first, second] = [send(receipts, MET), send(receipts, MET)]
