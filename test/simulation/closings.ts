@@ -1,7 +1,6 @@
 import type { MemberId } from '../../lib/membership/member.js'
 import type { Replica } from '../../lib/replication/replica.js'
-import type { RecordKey } from '../../lib/replication/replica-contract.js'
-import { creationDot } from '../../lib/replication/stamp.js'
+import type { Absences } from './absences.js'
 import type { SimNode } from './sim-node.js'
 
 /** Whether all that an origin ever wrote counts as seen, so that nothing tells what of it was. */
@@ -10,42 +9,63 @@ export function isClosed(replica: Replica, origin: MemberId): boolean {
 }
 
 /**
- * Which origins were closed, and whether those who closed them first had known of them. Who had may not lose a record;
- * who had not was cut off for longer than it takes to retire an origin, or the origin's clock was behind.
+ * How an origin was closed. `unknown`: by members who had not known of it, since they were cut off for longer than it
+ * takes to retire an origin, or the origin's clock was behind. `apart`: by one who may have forgotten some other member.
+ * Those who closed it `rightly` may not have lost a record.
  */
+export type Closing = 'rightly' | 'unknown' | 'apart'
+
+/** Which origins were closed, and how. */
 export class Closings {
+  readonly #absences: Absences
   /** Origins of all writes. */
   readonly #origins = new Set<MemberId>()
-  /** What each life has had an entry of. */
-  readonly #known = new Map<MemberId, Set<MemberId>>()
-  /** Closed origins, and whether nobody who closed them first had known of them. */
-  readonly #unknown = new Map<MemberId, boolean>()
+  /** What each life has had an entry of, and how many origins it had closed by itself. */
+  readonly #known = new Map<MemberId, { readonly origins: Set<MemberId>; closed: number }>()
+  readonly #closings = new Map<MemberId, Closing>()
+
+  constructor(absences: Absences) {
+    this.#absences = absences
+  }
 
   written(origin: MemberId): void {
     this.#origins.add(origin)
   }
 
   observe(live: readonly SimNode[]): void {
-    const closed = new Map<MemberId, boolean>()
-    for (const { id, replica } of live) {
-      const digest = replica.digest()
+    const closers = new Map<MemberId, SimNode[]>()
+    const first = new Set<SimNode>()
+    for (const node of live) {
+      const { id, replica } = node
       let known = this.#known.get(id)
-      if (known === undefined) this.#known.set(id, (known = new Set()))
-      if (digest.closedBeforeMs !== undefined) {
-        for (const origin of this.#origins) {
-          if (this.#unknown.has(origin) || !isClosed(replica, origin)) continue
-          closed.set(origin, (closed.get(origin) ?? true) && !known.has(origin))
-        }
+      if (known === undefined) this.#known.set(id, (known = { origins: new Set(), closed: 0 }))
+      const { originsClosed } = replica.stats()
+      if (originsClosed > known.closed) first.add(node)
+      known.closed = originsClosed
+      if (replica.digest().closedBeforeMs === undefined) continue
+      for (const origin of this.#origins) {
+        if (this.#closings.has(origin) || !isClosed(replica, origin)) continue
+        const nodes = closers.get(origin)
+        if (nodes === undefined) closers.set(origin, [node])
+        else nodes.push(node)
       }
-      for (const { origin } of digest) known.add(origin)
     }
-    for (const [origin, isUnknown] of closed) this.#unknown.set(origin, isUnknown)
+    for (const [origin, nodes] of closers) {
+      const own = nodes.filter(node => first.has(node))
+      this.#closings.set(origin, this.#judge(origin, own.length > 0 ? own : nodes))
+    }
+    for (const { id, replica } of live)
+      for (const { origin } of replica.digest()) this.#known.get(id)!.origins.add(origin)
   }
 
-  /** How a record's origin was closed: `unknown` to all who did it first, `known` to one of them; undefined: it is not. */
-  of(key: RecordKey, live: readonly SimNode[]): 'known' | 'unknown' | undefined {
+  /** How an origin was closed; undefined: it is not. */
+  of(origin: MemberId, live: readonly SimNode[]): Closing | undefined {
     this.observe(live)
-    const isUnknown = this.#unknown.get(creationDot(key).origin)
-    return isUnknown === undefined ? undefined : isUnknown ? 'unknown' : 'known'
+    return this.#closings.get(origin)
+  }
+
+  #judge(origin: MemberId, closers: readonly SimNode[]): Closing {
+    if (!closers.some(({ id }) => this.#known.get(id)!.origins.has(origin))) return 'unknown'
+    return closers.some(({ id }) => this.#absences.isForgetful(id)) ? 'apart' : 'rightly'
   }
 }

@@ -15,6 +15,7 @@ const COUNTED: { readonly [name in keyof ReplicaStats]?: string } = {
   reconcilesResumed: 'reconcile resumed with what an earlier one achieved',
   reconcilesAbandoned: 'reconcile abandoned',
   removedByAbsence: 'rule R removed a record',
+  removalsUpheld: 'removal upheld against later writes',
   expired: 'expiry issued',
   renewed: 'renew after expiry',
   revived: 'expired record revived by a later use',

@@ -18,6 +18,7 @@ const HARM: { readonly [rule in RuleName]: readonly string[] } = {
   inheritAbsent: ['9 expiry in use', '1 convergence'],
   expiredTombstoneNeedsAgreement: ['9 expiry in use', '1 convergence'],
   renewAsDelta: ['9 expiry in use', '1 convergence'],
+  removalAsDelta: ['1 convergence'],
   absorbingInvalidate: ['3 resurrection', '1 convergence'],
   ackAfterMerge: ['7 honest evidence', '2 acked loss'],
   closeUnheldOnly: ['4 vanish', '2 acked loss', '9 expiry in use'],

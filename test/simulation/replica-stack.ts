@@ -1,5 +1,6 @@
 import type { FaultyMember, SendReceipt } from '../../lib/channel/topic.js'
 import { MEMBER_ID_RANDOM_BYTES, type Member, type MemberId, memberId } from '../../lib/membership/member.js'
+import { decodeMessage, encodeMessage } from '../../lib/replication/codec.js'
 import type { ReplicationMessage } from '../../lib/replication/messages.js'
 import { Replica } from '../../lib/replication/replica.js'
 import type { MessageSendOptions } from '../../lib/replication/replica-state.js'
@@ -12,7 +13,7 @@ import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
 const SILENT_BEATS = 4
 const RECEIPT_TIMEOUT_MS = 1_000
 
-/** The nodes of one run, by address, so that messages need no encoding. */
+/** The nodes of one run, by address, so that messages need no encoding, but for those of a state transfer. */
 export interface ReplicaGround {
   readonly sim: Simulator
   readonly network: SimNetwork
@@ -20,7 +21,7 @@ export interface ReplicaGround {
 }
 
 /**
- * The replica on bare simulated links with a plain heartbeat membership: no encoding and no connections, so a seed
+ * The replica on bare simulated links with a plain heartbeat membership: hardly any encoding and no connections, so a seed
  * costs little and messages overtake each other more than any stream would let them.
  */
 export function replicaStack(ground: ReplicaGround): NodeStack {
@@ -147,6 +148,8 @@ class ReplicaNode implements SimNode {
       .map(({ member }) => member)
       .filter(({ id }) => to === 'all' || to.includes(id))
     const receipt = settled === undefined ? undefined : this.#receipt(targets, ack, options, settled)
+    // Records of a transfer are packed as they are written, so that is to be now.
+    const written = message.kind === 'reconcileChunk' ? encodeMessage(message) : undefined
     for (const member of targets) {
       if (random.chance(messages.fullQueue)) {
         mark('message dropped by a full queue')
@@ -161,7 +164,7 @@ class ReplicaNode implements SimNode {
         () => {
           // A message of a stranger has no meaning before the handshake.
           if (!target.#heard.has(this.id)) return
-          const outcome = target.replica.receive(message, this.id)
+          const outcome = target.replica.receive(written === undefined ? message : decodeMessage(written), this.id)
           if (receipt === undefined) return
           target.#carry(this.#member.host, () => receipt(member, outcome), this)
         },

@@ -113,8 +113,9 @@ class SeedRun {
       random: cluster.sim.random.fork('messages'),
       mark: (name, times) => cluster.sim.mark(name, times),
       changed: (node, change) => {
-        if (change.kind === 'removed' && change.reason === 'expired' && change.cause === 'local')
-          world.expired.add(change.key)
+        const { kind, reason, cause, key } = change
+        const isIssued = kind === 'removed' && reason === 'expired' && cause === 'local'
+        if (isIssued && !world.expired.has(key)) world.expired.set(key, world.absences.observedAtMs)
         for (const checker of this.#checkers) checker.changed?.(node, change, world)
       },
     }
@@ -214,8 +215,9 @@ class SeedRun {
 
   #sample(): void {
     this.#world.cluster.sim.schedule(this.#pace.sampleMs, 'sample', '', () => {
-      this.#world.closings.observe(this.#world.live)
-      this.#world.noticeAbsences(this.#pace.replica.forgetMemberAfterMs!)
+      const { live, now, absences, closings } = this.#world
+      absences.observe(live, now, this.#pace.replica.forgetMemberAfterMs!)
+      closings.observe(live)
       for (const checker of this.#checkers) checker.sample?.(this.#world)
       this.#sample()
     })

@@ -1,8 +1,10 @@
 import type { SendReceipt } from '../../lib/channel/topic.js'
 import type { MemberId } from '../../lib/membership/member.js'
 import type { Dot, IssuedDelta, RecordChange, RecordKey } from '../../lib/replication/replica-contract.js'
+import { creationDot } from '../../lib/replication/stamp.js'
 import type { SimCluster, SimMember } from '../../lib/testing/sim-cluster.js'
-import { Closings } from './closings.js'
+import { Absences } from './absences.js'
+import { type Closing, Closings } from './closings.js'
 import type { SimNode } from './sim-node.js'
 
 /** A delta as its writer issued it. */
@@ -34,7 +36,8 @@ export class World {
   readonly invalidated: Set<RecordKey> = new Set()
   /** The deltas that invalidated a record. */
   readonly ends: Map<RecordKey, Dot[]> = new Map()
-  readonly expired: Set<RecordKey> = new Set()
+  /** Records that some member let expire, and when absences were last looked at before the first time. */
+  readonly expired: Map<RecordKey, number> = new Map()
   readonly acked: AckedWrite[] = []
   /** Records in use to the very end, and the life that uses each. */
   readonly pins: Map<RecordKey, MemberId> = new Map()
@@ -45,7 +48,8 @@ export class World {
   readonly operations: Map<string, number> = new Map()
   /** All nodes ever launched; a dead one stays as it was. */
   readonly nodes: SimNode[] = []
-  readonly closings: Closings = new Closings()
+  readonly absences: Absences = new Absences()
+  readonly closings: Closings = new Closings(this.absences)
   /** The longest a message may take that is not lost. */
   delayMaxMs = 0
   /** Whether lives that are over are soon forgotten in this run, and nobody is before it is known whether it is over. */
@@ -54,9 +58,7 @@ export class World {
   readonly resumedAtMs: Map<string, number> = new Map()
   /** When a fault last began or ended at a member, by name. */
   readonly #disturbedAtMs = new Map<string, number>()
-  readonly #apartSinceMs = new Map<string, number>()
   readonly #excused = new Set<string>()
-  #forgotten = false
 
   constructor(cluster: SimCluster<SimNode>) {
     this.cluster = cluster
@@ -67,48 +69,25 @@ export class World {
   }
 
   /**
-   * An expired record that gave way where there was no room left, or although somebody away for longer than anybody is
-   * remembered might have objected: it is gone for good even if it was in use elsewhere.
+   * Why an expired record may be gone for good although a member uses it: it gave way where there was no room left, or
+   * that member had been away for so long that nobody waited for its objection. Undefined: it may not.
    */
-  mayBeForgotten(key: RecordKey): boolean {
-    return this.expired.has(key) && this.#mayForget
+  forgettable(key: RecordKey, user: MemberId): string | undefined {
+    const sinceMs = this.expired.get(key)
+    if (sinceMs === undefined) return undefined
+    if (this.nodes.some(({ replica }) => replica.stats().expiriesOverflowed > 0)) return 'no room'
+    return this.absences.isForgotten(user, sinceMs) ? 'user forgotten' : undefined
   }
 
-  /** Whether a difference under equal seen-sets is no wonder: what somebody had forgotten showed up again. */
-  get mayDiffer(): boolean {
-    return this.#mayForget
+  /** Why a record may be gone with its origin. Undefined: it may not. */
+  closable(key: RecordKey): string | undefined {
+    return this.wronglyClosed(creationDot(key).origin)
   }
 
-  get #mayForget(): boolean {
-    return this.#forgotten || this.overflowed
-  }
-
-  /** Whether an expired record gave way for want of room, so that one that has seen the same may still hold it. */
-  get overflowed(): boolean {
-    return this.nodes.some(({ replica }) => replica.stats().expiriesOverflowed > 0)
-  }
-
-  /** Notes who has been out of sight of whom for longer than members are remembered, or nearly so. */
-  noticeAbsences(forgetAfterMs: number): void {
-    if (this.#forgotten) return
-    for (const one of this.live) {
-      for (const other of this.live) {
-        const pair = `${one.id}>${other.id}`
-        if (one === other || one.presentSinceMs(other.id) !== undefined) this.#apartSinceMs.delete(pair)
-        else if (!this.#apartSinceMs.has(pair)) this.#apartSinceMs.set(pair, this.now)
-        else if (this.now - this.#apartSinceMs.get(pair)! > 0.8 * forgetAfterMs) this.#forgotten = true
-      }
-    }
-  }
-
-  /**
-   * A record of an origin that was closed by somebody who had never heard of it, or who had forgotten of its member and
-   * had too many origins.
-   */
-  mayBeClosed(key: RecordKey): boolean {
-    const closed = this.closings.of(key, this.live)
-    if (closed !== 'known' || !this.#forgotten) return closed === 'unknown'
-    return this.nodes.some(({ replica }) => replica.stats().originsOverflowed > 0)
+  /** How an origin was closed by those who could not know what others still had of it. */
+  wronglyClosed(origin: MemberId): Exclude<Closing, 'rightly'> | undefined {
+    const closing = this.closings.of(origin, this.live)
+    return closing === 'rightly' ? undefined : closing
   }
 
   /** The members that live, paused ones included. */
@@ -124,12 +103,12 @@ export class World {
     return this.live.some(node => node.id === id)
   }
 
-  /** A violation that is none because of an excuse: counted, once a record, for one that is too wide hides bugs. */
-  excuse(invariant: string, key: RecordKey): void {
-    const excuse = `${invariant} ${key}`
+  /** A violation that is none because of an excuse: counted once a record and reason, for one that is too wide hides bugs. */
+  excuse(invariant: string, key: RecordKey, why: string): void {
+    const excuse = `${invariant} ${key} ${why}`
     if (this.#excused.has(excuse)) return
     this.#excused.add(excuse)
-    this.mark(`excused: ${invariant}`)
+    this.mark(`excused: ${invariant}, ${why}`)
   }
 
   count(operation: string): void {

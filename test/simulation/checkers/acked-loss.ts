@@ -12,8 +12,9 @@ export function ackedLoss(): Checker {
         if (!world.live.some(({ id }) => holders.has(id))) continue
         for (const { name, replica } of world.live) {
           if (!replica.has(key)) {
-            if (!world.mayBeClosed(key)) throw new Violation('2 acked loss', `${name} lacks ${key}`)
-            world.excuse(this.invariant, key)
+            const why = world.closable(key)
+            if (why === undefined) throw new Violation('2 acked loss', `${name} lacks ${key}`)
+            world.excuse(this.invariant, key, why)
             continue
           }
           for (const attribute of write.names) {

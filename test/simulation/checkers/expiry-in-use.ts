@@ -18,9 +18,10 @@ export function expiryInUse(pace: Pace): Checker {
       const usedMs = world.now - (world.usedAtMs.get(key) ?? -Infinity)
       const inUse = world.pins.get(key) === node.id && usedMs < maxInactiveMs - pace.marginMs
       if (inUse) {
-        if (!world.mayBeForgotten(key) && !world.mayBeClosed(key))
+        const why = world.forgettable(key, node.id) ?? world.closable(key)
+        if (why === undefined)
           throw new Violation('9 expiry in use', `${node.name} lost ${key}, which it used ${usedMs} ms ago`)
-        world.excuse(this.invariant, key)
+        world.excuse(this.invariant, key, why)
       }
       if (cause !== 'local' || reason !== 'expired') return
       const knownAfterMs = 4 * checkTimeoutMs + 2 * tickMs + 2 * world.delayMaxMs
@@ -44,8 +45,9 @@ export function expiryInUse(pace: Pace): Checker {
         if (!world.isLive(id) || world.invalidated.has(key)) continue
         for (const { name, replica } of world.live) {
           if (replica.has(key)) continue
-          if (world.mayBeForgotten(key) || world.mayBeClosed(key)) world.excuse(this.invariant, key)
-          else throw new Violation('9 expiry in use', `${name} lacks ${key}, in use to the end`)
+          const why = world.forgettable(key, id) ?? world.closable(key)
+          if (why === undefined) throw new Violation('9 expiry in use', `${name} lacks ${key}, in use to the end`)
+          world.excuse(this.invariant, key, why)
         }
       }
     },

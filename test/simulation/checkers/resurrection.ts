@@ -7,6 +7,23 @@ import { type Checker, Violation, type World } from '../world.js'
 /** Invariant 3: what a life dropped as invalidated, or saw the end of, it never holds again; nor does anyone when quiet. */
 export function resurrection(): Checker {
   const dropped = new Map<RecordKey, Set<MemberId>>()
+  /** Whether somebody lives who has seen a record's end. */
+  const isKnown = (key: RecordKey, world: World): boolean => {
+    for (const id of dropped.get(key) ?? []) if (world.isLive(id)) return true
+    return false
+  }
+  /** Of a closed origin an end counts as seen, also where it went with all who had seen it in fact. */
+  const notAfterItsEnd = ({ name, replica }: SimNode, key: RecordKey, world: World): void => {
+    if (!replica.has(key)) return
+    for (const { origin, seq } of world.ends.get(key) ?? []) {
+      if (!replica.seen(origin, seq)) continue
+      const closed = isClosed(replica, origin)
+      if (closed && !isKnown(key, world)) continue
+      const why = closed ? world.wronglyClosed(origin) : undefined
+      if (why === undefined) throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
+      world.excuse('3 resurrection', key, why)
+    }
+  }
   return {
     invariant: '3 resurrection',
     changed(node, change, world) {
@@ -24,21 +41,12 @@ export function resurrection(): Checker {
       for (const key of world.ends.keys()) for (const node of world.live) notAfterItsEnd(node, key, world)
     },
     quiet(world) {
-      for (const [key, lives] of dropped) {
-        if (![...lives].some(id => world.isLive(id))) continue
+      for (const key of dropped.keys()) {
+        if (!isKnown(key, world)) continue
         for (const { name, replica } of world.live) {
           if (replica.has(key)) throw new Violation('3 resurrection', `${name} holds ${key}, invalidated elsewhere`)
         }
       }
     },
   }
-}
-
-function notAfterItsEnd({ name, replica }: SimNode, key: RecordKey, world: World): void {
-  if (!replica.has(key)) return
-  for (const { origin, seq } of world.ends.get(key) ?? [])
-    if (replica.seen(origin, seq)) {
-      if (!isClosed(replica, origin)) throw new Violation('3 resurrection', `${name} holds ${key} and has seen its end`)
-      world.excuse('3 resurrection', key)
-    }
 }

@@ -11,7 +11,8 @@ export function vanish(): Checker {
     invariant: '4 vanish',
     changed(node, { kind, key }, world) {
       if (kind === 'removed' && !world.invalidated.has(key) && !world.expired.has(key)) {
-        if (world.mayBeClosed(key)) return world.excuse(this.invariant, key)
+        const why = world.closable(key)
+        if (why !== undefined) return world.excuse(this.invariant, key, why)
         throw new Violation('4 vanish', `${node.name} dropped ${key}, which nobody invalidated and which never expired`)
       }
     },
