@@ -37,6 +37,7 @@ class ReplicationMember {
   constructor(cluster: Cluster) {
     this.#cluster = cluster
     this.#raw = cluster.channel.topic('bench', {
+      borrows: true,
       receive: payload => {
         const bytes = Buffer.from(payload.buffer, payload.byteOffset, HEAD_BYTES)
         const n = bytes.readUInt32LE(0)

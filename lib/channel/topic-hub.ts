@@ -183,7 +183,7 @@ export class TopicHub {
     this.counts.received++
     try {
       const { listener } = topic
-      return listener.receive(listener.borrows === true ? message.payload : message.payload.slice(), from)
+      return listener.receive(listener.borrows === true ? message.payload : Buffer.from(message.payload), from)
     } catch (error) {
       this.#listenerFailed(error)
       return 'rejected'
