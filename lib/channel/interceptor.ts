@@ -139,7 +139,7 @@ export function interceptorChain(interceptors: readonly Interceptor[], ends: Cha
   if (interceptors.some(it => it.receive !== undefined)) {
     const first = receive
     // Bytes come lent, and interceptors may hold them back.
-    receive = (message, from) => first({ ...message, payload: message.payload.slice() }, from)
+    receive = (message, from) => first({ ...message, payload: Buffer.from(message.payload) }, from)
   }
   return { send, receive, memberAdded, memberDisappeared, memberSuspected }
 }

@@ -285,7 +285,7 @@ class NodeStream implements Stream {
 function readInto(onread: OnReadOpts, accepted: Socket): Socket {
   const owner = accepted as unknown as { _handle?: object | null }
   const handle = owner._handle
-  if (handle === undefined || handle === null) return accepted
+  if (handle === undefined || handle === null) return accepted.resume()
   owner._handle = null
   accepted.destroy()
   return new Socket({ handle, onread } as unknown as SocketConstructorOpts)

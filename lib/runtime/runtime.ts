@@ -5,7 +5,7 @@
 
 /** A pending timer. Cancelling one that has run, or twice, does nothing. */
 export interface Timer {
-  /** Has it not run. */
+  /** Keeps it from running, unless it has run. */
   cancel(): void
 }
 

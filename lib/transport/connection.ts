@@ -144,6 +144,7 @@ export class Connection {
     this.#flush.renew()
     this.#decoder.push(bytes)
     if (!this.#decoding) this.#decode()
+    if (!this.#decoding) return
     this.#decoder.keep()
     // What is not read stays with the system, which makes the peer wait.
     if (this.#decoding && !this.#paused) {
@@ -171,12 +172,14 @@ export class Connection {
         return this.#handlers.read?.()
       }
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.#protocol = true
+      // What came can neither be taken in twice nor left out.
+      this.#protocol = error instanceof ProtocolError
       this.destroy()
+      if (!this.#protocol) throw error
       return
     }
     this.#decoding = false
+    decoder.keep()
     this.#handlers.read?.()
     if (this.#paused && !this.#closed) {
       this.#paused = false

@@ -141,7 +141,8 @@ export function heartbeatOf(fields: Fields): Heartbeat {
         const { topic, data } = advertisement as Fields
         return {
           topic: limitedText(topic, LIMITS.topicBytes, 'A topic', 1),
-          bytes: limitedBytes(data, LIMITS.advertisementBytes, 'An advertisement'),
+          // Few, and whoever they are for may keep them.
+          bytes: Uint8Array.from(limitedBytes(data, LIMITS.advertisementBytes, 'An advertisement')),
         }
       },
     ),

@@ -54,20 +54,21 @@ export class FrameDecoder {
   keep(): void {
     if (this.#at < this.#until) this.#makeRoom(0)
     else this.#held = NOTHING
+    this.bytes = NOTHING
   }
 
   /**
-   * The next complete frame without its length, or undefined if it has not all arrived.
+   * A copy of the next complete frame without its length, or undefined if it has not all arrived.
    *
    * @throws {ProtocolError} when the frame is empty or longer than the limit; the decoder is of no use afterwards
    */
   next(): Uint8Array | undefined {
-    return this.advance() ? this.bytes.slice(this.start, this.end) : undefined
+    return this.advance() ? Uint8Array.from(this.bytes.subarray(this.start, this.end)) : undefined
   }
 
   /**
    * Moves on to the next complete frame: the bytes from `start` to `end` of `bytes` are it, without its length, until
-   * something is pushed. `false` if it has not all arrived. As `next`, without the copy.
+   * something is pushed, or kept. `false` if it has not all arrived.
    */
   advance(): boolean {
     const held = this.#held

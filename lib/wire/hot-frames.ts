@@ -130,7 +130,9 @@ function fieldOf(topic: string): Uint8Array {
   const known = topicFields.get(topic)
   if (known !== undefined) return known
   const text = Buffer.from(limitedText(topic, LIMITS.topicBytes, 'The topic', 1))
-  const field = Uint8Array.of(10, text.length, ...text)
+  const field = new Uint8Array(1 + varintBytes(text.length) + text.length)
+  field[0] = 10
+  field.set(text, writeVarint(field, 1, text.length))
   if (topicFields.size >= TOPIC_FIELDS_MAX) topicFields.clear()
   topicFields.set(topic, field)
   return field
@@ -138,7 +140,7 @@ function fieldOf(topic: string): Uint8Array {
 
 /**
  * The `message` that the bytes between two places are as every member writes it: topic, ack and payload in this order
- * and nothing else. Undefined for whatever else they are, which is left to reflection's rules. Nearly all frames are
+ * and nothing else. Undefined for whatever else they are, which is left to `decodeMessage`. Nearly all frames are
  * read here, with one object made for the frame and one for the view of its payload.
  */
 export function readPlainMessage(bytes: Uint8Array, start = 0, end: number = bytes.length): MessageFrame | undefined {
@@ -184,7 +186,9 @@ export function decodeMessage(body: Uint8Array): MessageFrame {
   }
   if (topic === '') throw new ProtocolError('A message without a topic')
   if (ack > 2) throw new ProtocolError('Unknown acknowledgement wanted')
-  return { kind: 'message', topic, ack: ack as 0 | 1 | 2, payload: payload ?? new Uint8Array(0) }
+  // Not as the reader's Buffer, whose `slice` is a view and no copy.
+  const { buffer, byteOffset, length } = payload ?? EMPTY
+  return { kind: 'message', topic, ack: ack as 0 | 1 | 2, payload: new Uint8Array(buffer, byteOffset, length) }
 }
 
 function readText(reader: Reader, mostBytes: number): string {

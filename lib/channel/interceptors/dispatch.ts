@@ -45,10 +45,20 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
     queue = []
     bytes = 0
     isPassing = true
+    let passed = 0
     try {
-      for (const message of waiting) pass(message)
+      for (const message of waiting) {
+        passed++
+        pass(message)
+      }
     } finally {
       isPassing = false
+      // One that fails takes no others with it.
+      if (passed < waiting.length) {
+        queue = [...waiting.slice(passed), ...queue]
+        bytes = queue.reduce((sum, message) => sum + payloadBytes(message), 0)
+        prompt?.ask()
+      }
     }
   }
   return {

@@ -153,6 +153,24 @@ test('a message that throws on its way does not keep dispatch from passing on th
   t.is(passed.length, 1)
 })
 
+test('a message that throws takes none of those behind it along', t => {
+  const it = dispatch()
+  const world = context()
+  it.start?.(world)
+  const passed: string[] = []
+  const next = (given: ChannelMessage): void => {
+    const text = `${Buffer.from(given.payload)}`
+    if (text === 'a') for (const more of ['b', 'c', 'd']) it.send?.(message(more), next)
+    if (text === 'b') throw new Error('in the chain')
+    passed.push(text)
+  }
+  it.send?.(message('a'), next)
+  t.throws(() => world.turn())
+  t.is(it.queued, 2)
+  world.turn()
+  t.deepEqual(passed, ['a', 'c', 'd'])
+})
+
 test('throughput counts both ways and averages over the window', t => {
   const it = throughput({ windowMs: 1_000 })
   const chain = interceptorChain([it], ends([]))

@@ -175,6 +175,35 @@ test('unknown fields and kinds are skipped; numbers past 2^53 - 1 and bad names 
   })
 })
 
+test('topics of any length that is allowed come through', t => {
+  for (const length of [1, 127, 128]) {
+    const message = { kind: 'message', topic: 'x'.repeat(length), ack: 2, payload: Uint8Array.of(7) } as const
+    t.deepEqual(decodeFrame(encodeFrame(message).subarray(PREFIX_BYTES)), message)
+  }
+})
+
+test('what a frame has that is not of this version changes nothing about the bytes that are lent', t => {
+  const message = protobuf.Writer.create()
+    .uint32(10)
+    .string('t')
+    .uint32(26)
+    .bytes(Uint8Array.of(1, 2))
+    .uint32(32)
+    .uint32(1)
+  const frame = protobuf.Writer.create().uint32(66).bytes(message.finish()).finish()
+  const decoded = decodeFrame(frame)
+  const copy = decoded?.kind === 'message' ? decoded.payload.slice() : undefined
+  frame.fill(9)
+  t.deepEqual(copy, Uint8Array.of(1, 2))
+})
+
+test('advertisements stay as they came when the bytes around them change', t => {
+  const frame = encodeFrame({ kind: 'heartbeat', heartbeat }).subarray(PREFIX_BYTES)
+  const decoded = decodeFrame(frame)
+  frame.fill(9)
+  t.deepEqual(decoded?.kind === 'heartbeat' && decoded.heartbeat.advertisements, heartbeat.advertisements)
+})
+
 test('the frame decoder yields the same frames for any chunking', t => {
   const frames = fc.array(fc.uint8Array({ minLength: 1, maxLength: 3_000 }), { maxLength: 20 })
   fc.assert(
