@@ -11,6 +11,9 @@ import { PacketBatch } from './packet-batch.js'
 import { PacketReader } from './packet-reader.js'
 import { bodyBytesMax, bodyPackets, CPONG, endPacket, getBodyPacket, headersPacket } from './response-packets.js'
 
+/** Data of a response that is made packets at once: a larger piece is copied, and sent, as the web server takes it. */
+const SLICE_BYTES = 65_536
+
 /** What went over all connections of a server. */
 export interface AjpCounters {
   /** Forwarded requests, with those refused. */
@@ -61,8 +64,14 @@ export class AjpConnection implements StreamHandlers {
   readonly #context: AjpContext
   readonly #reader: PacketReader
   readonly #batch: PacketBatch
-  /** When the web server last did its part: a whole packet came, or bytes went. */
+  /** When the web server last did its part: a whole packet came, or it was seen to have taken bytes. */
   #activeMs: number
+  /** Bytes that had been taken at the last look. */
+  #takenBytes = 0
+  /** What is left of a large piece of the response; until it is sent, no other comes. */
+  #rest: Uint8Array | undefined
+  /** The end of the response has come, before its rest was sent: a stream that is paused ends all the same. */
+  #isAnswered = false
   #exchange: AjpExchange | undefined
   /** Bytes of the request's body that have not come; undefined: not known. */
   #bodyLeft: number | undefined = 0
@@ -95,6 +104,7 @@ export class AjpConnection implements StreamHandlers {
   /** Closes at once. */
   destroy(): void {
     this.#isDeaf = true
+    this.#rest = undefined
     this.#batch.drop()
     this.#stream.destroy()
   }
@@ -104,7 +114,12 @@ export class AjpConnection implements StreamHandlers {
    * The application may take as long as it likes.
    */
   expire(sinceMs: number): void {
-    const isItsTurn = this.#exchange === undefined || this.#bodyIsDue || this.#stream.bufferedBytes > 0
+    const { bufferedBytes } = this.#stream
+    const takenBytes = this.#batch.sentBytes - bufferedBytes
+    // Of an answer that is made slowly, something may always be on its way, and yet no buffer ever full.
+    if (bufferedBytes > 0 && takenBytes > this.#takenBytes) this.#activeMs = this.#context.clock.monotonic()
+    this.#takenBytes = takenBytes
+    const isItsTurn = this.#exchange === undefined || this.#bodyIsDue || bufferedBytes > 0
     if (!isItsTurn || this.#activeMs > sinceMs) return
     if (!this.#isDeaf) this.#context.counters.idle++
     this.destroy()
@@ -128,7 +143,9 @@ export class AjpConnection implements StreamHandlers {
   drain(): void {
     this.#activeMs = this.#context.clock.monotonic()
     this.#batch.drained()
-    this.#exchange?.resume()
+    const hasRoom = this.#rest === undefined || this.#sendBody(this.#rest)
+    if (this.#isAnswered && this.#rest === undefined) this.#end()
+    else if (hasRoom) this.#exchange?.resume()
   }
 
   closed(): void {
@@ -177,7 +194,7 @@ export class AjpConnection implements StreamHandlers {
       // A name of the response may have a code of two bytes, so its text may be longer than the packet.
       this.#exchange = new AjpExchange(head, socket, packetSize * 2, {
         headers: (status, message, headers) => this.#head(status, message, headers),
-        data: bytes => this.#batch.add(bodyPackets(bytes, packetSize)),
+        data: bytes => this.#sendBody(bytes),
         end: () => this.#end(),
         failed: () => this.#fail(),
         hungry: () => this.#askForBody(),
@@ -225,6 +242,20 @@ export class AjpConnection implements StreamHandlers {
     this.#batch.add(getBodyPacket(Math.min(most, this.#bodyLeft ?? most)))
   }
 
+  /** `false`: hold the next back until `drain`. */
+  #sendBody(bytes: Uint8Array): boolean {
+    // All that went before is taken: the web server's time begins anew.
+    if (this.#stream.bufferedBytes === 0) this.#activeMs = this.#context.clock.monotonic()
+    this.#rest = undefined
+    for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
+      const end = at + SLICE_BYTES
+      if (this.#batch.add(bodyPackets(bytes.subarray(at, end), this.#context.packetSize))) continue
+      if (end < bytes.length) this.#rest = bytes.subarray(end)
+      return false
+    }
+    return true
+  }
+
   #head(status: number, message: string, headers: readonly string[]): void {
     const { packetSize, counters } = this.#context
     const packet = headersPacket(status, message, headers, packetSize)
@@ -238,6 +269,8 @@ export class AjpConnection implements StreamHandlers {
   }
 
   #end(): void {
+    this.#isAnswered = this.#rest !== undefined
+    if (this.#isAnswered) return
     this.#exchange = undefined
     this.#activeMs = this.#context.clock.monotonic()
     this.#batch.add(endPacket(!this.#isClosing))
@@ -257,6 +290,7 @@ export class AjpConnection implements StreamHandlers {
     this.#context.counters.aborted++
     this.#exchange.abort()
     this.#exchange = undefined
+    this.#rest = undefined
   }
 
   /** Answers without asking the application, and closes: where the next request begins is not sure. */

@@ -14,6 +14,8 @@ export class PacketBatch {
   #bytes = 0
   #isDue = false
   #isFull = false
+  /** What the stream was given. */
+  sentBytes = 0
 
   constructor(stream: Stream, clock: Pick<Clock, 'soon'>) {
     this.#stream = stream
@@ -39,6 +41,7 @@ export class PacketBatch {
   flush(): void {
     const packets = this.#packets
     if (packets.length === 0) return
+    this.sentBytes += this.#bytes
     this.drop()
     const [only] = packets
     this.#isFull = !this.#stream.write(packets.length === 1 ? (only as Buffer) : Buffer.concat(packets))

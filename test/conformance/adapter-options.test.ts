@@ -144,6 +144,26 @@ for (const { name, serve } of adapters) {
     t.is(store.written.length, before[0])
   })
 
+  check('a function that tells requests for reading is asked once for each', async t => {
+    const cluster = oneManager()
+    let asked = 0
+    const readOnly = (): boolean => {
+      asked++
+      return false
+    }
+    const port = await serve(t, { cluster, secret, readOnly }, visit => {
+      visit.session.n = 1
+      if (visit.url === '/renew') visit.session.regenerate().n = 2
+      return ''
+    })
+    const browser = new Browser(port)
+    for (const path of ['/', '/renew', '/']) {
+      asked = 0
+      t.is((await browser.get(path)).status, 200)
+      t.is(asked, 1, path)
+    }
+  })
+
   check('all requests of an application for reading only', async t => {
     const cluster = oneManager()
     const { id } = cluster.sessions.create({ attributes: [['views', 1]] })

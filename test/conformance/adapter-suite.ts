@@ -24,7 +24,7 @@ export type Reply = string | AsyncIterable<string>
 /** Options that all adapters take alike. */
 export type AdapterOptions = Omit<SessionOptions<IncomingMessage>, 'filter' | 'onError' | 'onMoved' | 'readOnly'> & {
   readonly filter?: RegExp
-  readonly readOnly?: boolean | RegExp
+  readonly readOnly?: boolean | RegExp | (() => boolean)
   readonly onMoved?: (move: SessionMove) => void
   readonly onError?: (error: unknown) => void
 }

@@ -722,6 +722,12 @@ test('a short response is written at once', async t => {
   }
 })
 
+test('a piece larger than all buffers comes whole, and its end last', async t => {
+  const { connect } = await serve(t, (_req, res) => res.end(Buffer.alloc(16 << 20, 'x')))
+  const client = await connect()
+  for (let turn = 0; turn < 2; turn++) t.is((await client.request())?.body.length, 16 << 20)
+})
+
 test('what takes too long can be cut off', async t => {
   let hung = (): void => {}
   const begun = new Promise<void>(resolve => {

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { ALL_SEEN, type SeenWrite } from '../../lib/http/requests/read-your-writes.js'
+import { ALL_SEEN, type Unseen } from '../../lib/http/requests/read-your-writes.js'
 import { SessionGate } from '../../lib/http/requests/session-gate.js'
 import { SessionHttpStats } from '../../lib/http/requests/session-http-stats.js'
 import { type Cluster, createCluster } from '../../lib/index.js'
@@ -43,25 +43,25 @@ class Tour {
   async visit(name: string, mayWrite: (step: Step) => boolean): Promise<Step> {
     const { cluster, gate } = this.sim.node(name)
     const header = [...this.#cookies].map(([key, value]) => `${key}=${value}`).join('; ')
-    let unseen: readonly SeenWrite[] | undefined
+    let unseen: Unseen | undefined
     const wait = gate.whenReady(header)
     if (wait === undefined) unseen = ALL_SEEN
     else {
-      void wait.then(lacking => {
-        unseen = lacking
+      void wait.then(found => {
+        unseen = found
       })
       await this.sim.runUntil(() => unseen !== undefined, { within: 10_000, what: 'the request goes on' })
     }
-    const lacking = unseen ?? ALL_SEEN
+    const known = unseen ?? ALL_SEEN
     const session = gate.find(gate.read(header), undefined, undefined) ?? gate.create(undefined)
-    const step = { stale: lacking.length > 0, n: session.get<number>('n') ?? 0 }
+    const step = { stale: known.lacking.length > 0, n: session.get<number>('n') ?? 0 }
     if (mayWrite(step)) {
       session.set('n', step.n + 1)
       cluster.sessions.commit(session)
       this.#cookies.set('tribeline.sid', /=([^;]*)/.exec(gate.cookie.issue(session.id, false))?.[1] as string)
     }
     const written = session.writeToken === undefined ? [] : [session.writeToken]
-    for (const { name: cookie, value } of gate.readYourWrites?.after(lacking, written) ?? []) {
+    for (const { name: cookie, value } of gate.readYourWrites?.after(known, written) ?? []) {
       if (value === '') this.#cookies.delete(cookie)
       else this.#cookies.set(cookie, value)
     }

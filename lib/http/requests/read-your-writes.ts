@@ -25,8 +25,16 @@ export interface SeenChange {
   readonly value: string
 }
 
+/** What the cookies of a client ask for that this copy does not give. */
+export interface Unseen {
+  /** The writes that are not here. */
+  readonly lacking: readonly SeenWrite[]
+  /** The seats of cookies that name nothing we have signed, and nothing that is still to come. */
+  readonly refused: readonly number[]
+}
+
 /** The client lacks nothing here. */
-export const ALL_SEEN: readonly SeenWrite[] = []
+export const ALL_SEEN: Unseen = { lacking: [], refused: [] }
 const NO_CHANGES: readonly SeenChange[] = []
 
 /**
@@ -51,48 +59,56 @@ export class ReadYourWrites {
     this.#stats = stats
   }
 
-  /** The writes a `Cookie` header names, if this copy lacks any of them; undefined: none, or nothing we have signed. */
-  unseen(header: string | undefined): readonly SeenWrite[] | undefined {
+  /** What a `Cookie` header names and this copy lacks, and what to refuse; undefined: nothing of either. */
+  unseen(header: string | undefined): Unseen | undefined {
     if (header === undefined || !this.cookie.isIn(header)) return undefined
-    let unseen: SeenWrite[] | undefined
+    let unseen: Unseen | undefined
     for (let seat = 0; seat < SEATS; seat++) {
       const value = this.cookie.find(header, seat)
       if (value === undefined) continue
       const tokens = this.cookie.tokens(value)
       if (tokens?.every(token => this.#isHere(token))) continue
       // Signatures are computed for these alone: what is here needs no waiting, whoever named it.
-      if (tokens === undefined || !this.cookie.isOurs(value)) this.#stats.refusedTokens++
-      else unseen = [...(unseen ?? []), ...tokens.map(token => ({ token, seat }))]
+      const { lacking, refused } = unseen ?? ALL_SEEN
+      if (tokens !== undefined && this.cookie.isOurs(value)) {
+        unseen = { lacking: [...lacking, ...tokens.map(token => ({ token, seat }))], refused }
+        continue
+      }
+      this.#stats.refusedTokens++
+      // Another application of this cluster may have signed it, under the same name: its client has to wait there.
+      const isForOthers = tokens?.some(token => this.#sessions.whereabouts(token) === 'coming') === true
+      if (!isForOthers) unseen = { lacking, refused: [...refused, seat] }
     }
     return unseen
   }
 
   /** Waits for these writes; whether all of them are here. */
-  async catchUp(unseen: readonly SeenWrite[]): Promise<boolean> {
+  async catchUp(lacking: readonly SeenWrite[]): Promise<boolean> {
     if (this.#catchUpMs > 0) {
       this.#stats.waits++
-      await Promise.all(unseen.map(({ token }) => this.#sessions.whenCaughtUp(token, this.#catchUpMs)))
+      await Promise.all(lacking.map(({ token }) => this.#sessions.whenCaughtUp(token, this.#catchUpMs)))
     }
-    return unseen.every(({ token }) => this.#isHere(token))
+    return lacking.every(({ token }) => this.#isHere(token))
   }
 
   /**
-   * What becomes of the cookies after a request that wrote `written` while the copy lacked some of `unseen`.
+   * What becomes of the cookies after a request that wrote `written` while the copy lacked some of `lacking`. Those
+   * refused are forgotten, not to be looked at again with each request.
    *
    * What lacks stays named as long as its writer is a member, from whom it will come. With the writer gone it may be lost
    * for ever: its client has been told so, by the very request that this is the answer to, and does not wait for it again.
    */
-  after(unseen: readonly SeenWrite[], written: readonly string[]): readonly SeenChange[] {
-    if (unseen.length === 0 && written.length === 0) return NO_CHANGES
+  after({ lacking, refused }: Unseen, written: readonly string[]): readonly SeenChange[] {
+    if (lacking.length === 0 && refused.length === 0 && written.length === 0) return NO_CHANGES
     const own = written.length > 0 ? this.#seat() : undefined
     const changes: SeenChange[] = []
     this.cookie.names.forEach((name, seat) => {
-      const named = unseen.filter(write => write.seat === seat).map(({ token }) => token)
+      const named = lacking.filter(write => write.seat === seat).map(({ token }) => token)
       const left = named.filter(token => this.#sessions.whereabouts(token) !== 'missing')
       if (seat === own) {
-        const lacking = left.filter(token => !this.#isHere(token))
-        changes.push({ name, value: this.cookie.value([...lacking, ...written]) })
-      } else if (left.length < named.length) {
+        const missed = left.filter(token => !this.#isHere(token))
+        changes.push({ name, value: this.cookie.value([...missed, ...written]) })
+      } else if (left.length < named.length || refused.includes(seat)) {
         changes.push({ name, value: left.length === 0 ? '' : this.cookie.value(left) })
       }
     })

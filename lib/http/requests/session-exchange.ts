@@ -6,7 +6,7 @@ import type { ViewOptions } from '../../session/session-manager.js'
 import type { LoginOptions, Users } from '../../users/users.js'
 import { afterFresh, freshened } from '../after-fresh.js'
 import type { SentCookies } from '../cookies/session-cookie.js'
-import { ALL_SEEN, type SeenWrite } from './read-your-writes.js'
+import { ALL_SEEN, type Unseen } from './read-your-writes.js'
 import type { FacadeOwner, RegenerateOptions, RequestSession } from './request-session.js'
 import { facadeOf } from './request-session.js'
 import { NONE, type SessionGate } from './session-gate.js'
@@ -22,11 +22,13 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   #sent: SentCookies | undefined
   #session: Session | undefined
   #facade: RequestSession | undefined
+  /** How the request sees its session, once that was asked. */
+  #viewed: { readonly view: ViewOptions | undefined } | undefined
   /** What was written and is not acknowledged at once. */
   #receipts: Promise<unknown>[] | undefined
   #wrote = false
   /** What the client has seen, if some of it is not here. */
-  #unseen: readonly SeenWrite[] = ALL_SEEN
+  #unseen: Unseen = ALL_SEEN
   /** Tokens of views that have been replaced. */
   #written: readonly string[] = NONE
   #countedBytes = 0
@@ -68,7 +70,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
 
   /** See {@link RequestSession.stale}. */
   get stale(): boolean {
-    return this.#unseen.length > 0 || this.#signOn?.isLate === true
+    return this.#unseen.lacking.length > 0 || this.#signOn?.isLate === true
   }
 
   /** What the application sees; loads the session. */
@@ -272,7 +274,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
     await ready
     const { id } = this.#sentCookies()
     const { gate } = this
-    if (signOn.isLate && this.#unseen.length === 0) gate.stats.stale++
+    if (signOn.isLate && this.#unseen.lacking.length === 0) gate.stats.stale++
     try {
       const joins = !this.stale && this.#view?.readOnly !== true
       if (joins) await signOn.approve(() => (id === undefined ? undefined : gate.sessions.find(id)))
@@ -293,7 +295,9 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   }
 
   get #view(): ViewOptions | undefined {
-    return this.gate.view(this.url, this.request)
+    // The application's test is asked once: its answer counts for the whole request.
+    this.#viewed ??= { view: this.gate.view(this.url, this.request) }
+    return this.#viewed.view
   }
 
   #sentCookies(): SentCookies {

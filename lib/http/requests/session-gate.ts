@@ -9,7 +9,7 @@ import { RouteBinding } from '../cookies/route-binding.js'
 import { SeenCookie } from '../cookies/seen-cookie.js'
 import type { SentCookies } from '../cookies/session-cookie.js'
 import { SessionCookie, secretsOf, setCookie } from '../cookies/session-cookie.js'
-import { ALL_SEEN, ReadYourWrites, type SeenChange, type SeenWrite } from './read-your-writes.js'
+import { ALL_SEEN, ReadYourWrites, type SeenChange, type Unseen } from './read-your-writes.js'
 import { isNamed, matches, pathOf } from './request-test.js'
 import { SessionHttpStats } from './session-http-stats.js'
 import { checkSessionOptions, type SessionOptions } from './session-options.js'
@@ -102,10 +102,10 @@ export class SessionGate<R> {
 
   /**
    * Waits until the local copy may be relied on, after a stall, and has what the client has written; to be called before
-   * the session is looked for. Undefined: at once. Otherwise fulfilled, never rejected, with the writes the client has
-   * seen if some of them are still not here.
+   * the session is looked for. Undefined: at once. Otherwise fulfilled, never rejected, with what the client has seen if
+   * some of it is still not here, for {@link tellSeen}.
    */
-  whenReady(header: string | undefined): Promise<readonly SeenWrite[]> | undefined {
+  whenReady(header: string | undefined): Promise<Unseen> | undefined {
     const unseen = this.readYourWrites?.unseen(header)
     if (unseen === undefined && this.sessions.whenFresh() === undefined) return undefined
     return this.#becomeReady(unseen)
@@ -170,7 +170,7 @@ export class SessionGate<R> {
    * The Set-Cookie values by which a client learns of the writes its request made, and of those it need not wait for
    * again; see {@link ReadYourWrites.after}. `secure` is asked only if there are any.
    */
-  tellSeen(unseen: readonly SeenWrite[], written: readonly string[], secure: () => boolean): readonly string[] {
+  tellSeen(unseen: Unseen, written: readonly string[], secure: () => boolean): readonly string[] {
     const changes = this.readYourWrites?.after(unseen, written)
     return changes === undefined || changes.length === 0 ? NONE : changes.map(one => this.#seenCookie(one, secure()))
   }
@@ -190,17 +190,17 @@ export class SessionGate<R> {
     return first.trim().toLowerCase() === 'https'
   }
 
-  async #becomeReady(unseen: readonly SeenWrite[] = ALL_SEEN): Promise<readonly SeenWrite[]> {
+  async #becomeReady({ lacking, refused }: Unseen = ALL_SEEN): Promise<Unseen> {
     const { sessions, stats } = this
     const beganMs = sessions.wallMs()
     if (sessions.whenFresh() !== undefined) stats.waits++
     await freshened(sessions)
-    const isComplete = unseen.length === 0 || (await this.readYourWrites?.catchUp(unseen)) === true
+    const isComplete = lacking.length === 0 || (await this.readYourWrites?.catchUp(lacking)) === true
     await freshened(sessions)
     stats.waitMs += Math.max(0, sessions.wallMs() - beganMs)
-    if (isComplete) return ALL_SEEN
+    if (isComplete) return { lacking: ALL_SEEN.lacking, refused }
     stats.stale++
-    return unseen
+    return { lacking, refused }
   }
 
   report(error: unknown, req: R): void {

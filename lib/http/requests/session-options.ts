@@ -97,7 +97,8 @@ export interface SessionOptions<R> extends Omit<CommitOptions, 'storeEmpty'>, At
   /**
    * Requests that only look at their session: all, those whose path matches, or those a test names. What would change
    * it, logging out included, throws a {@link SessionReadOnlyError} at once; what a handler changes in place is not
-   * written. Such a request is a use of the session all the same, but joins no sign-on. Default: none.
+   * written. Such a request is a use of the session all the same, but joins no sign-on. A function is asked once for each
+   * request, when its session is first looked for. Default: none.
    */
   readonly readOnly?: RequestTest<R>
   /** Requests without a session, static content for instance: a pattern for the path, or a test. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { addCookies, isSecureRequest } from '../requests/node-exchange.js'
-import { ALL_SEEN, type SeenWrite } from '../requests/read-your-writes.js'
+import { ALL_SEEN, type Unseen } from '../requests/read-your-writes.js'
 import { NONE, SessionGate } from '../requests/session-gate.js'
 import type { SessionHandler } from '../requests/session-handler.js'
 import type { ClusterSessionOptions } from '../requests/session-options.js'
@@ -69,28 +69,81 @@ export function routeCookie(options: RouteCookieOptions): SessionHandler {
   return function handleRoute(req: ExpressSessionRequest, res, next) {
     if (!gate.admits(req.originalUrl ?? req.url ?? '/', req)) return next()
     gate.stats.requests++
-    const begin = (unseen: readonly SeenWrite[]): void => {
-      if (unseen.length > 0) staleRequests.add(req)
+    const begin = (unseen: Unseen): void => {
+      if (unseen.lacking.length > 0) staleRequests.add(req)
       const sent = gate.read(req.headers.cookie)
       gate.tellMove(sent, req)
-      let isEnding = false
+      const ending = watchEnd(req, res)
       beforeHeaders(res, () => {
-        if (!isEnding) saveNow(req, error => gate.report(error, req))
+        if (!ending.hasBegun) saveNow(req, error => gate.report(error, req))
         const isSecure = isSecureRequest(req, gate)
         return [...gate.bind(sent, isSecure), ...gate.tellSeen(unseen, writtenBy(req), () => isSecure)]
       })
       next()
-      // By now express-session has put its own there, which saves before it lets the headers go.
-      const { end } = res
-      res.end = function endWithRoute(this: ServerResponse, ...args: unknown[]): ServerResponse {
-        isEnding = true
-        return Reflect.apply(end, this, args) as ServerResponse
-      } as ServerResponse['end']
     }
     const wait = gate.whenReady(req.headers.cookie)
     if (wait === undefined) return begin(ALL_SEEN)
     void wait.then(unseen => process.nextTick(() => void (res.destroyed || begin(unseen))))
   }
+}
+
+const ENDING: unique symbol = Symbol('tribeline.ending')
+
+interface WatchedResponse extends ServerResponse {
+  [ENDING]?: Ending
+}
+
+/** The `end` of a response, and whether express-session's has been called: it saves, and then lets the headers go. */
+class Ending {
+  readonly #req: ExpressSessionRequest
+  #end: ServerResponse['end']
+  #isKnown = false
+  /** From now on it is express-session that saves. */
+  hasBegun = false
+
+  constructor(req: ExpressSessionRequest, end: ServerResponse['end']) {
+    this.#req = req
+    this.#end = end
+  }
+
+  get end(): ServerResponse['end'] {
+    return this.#end
+  }
+
+  /** Express-session puts its own there right after its store on the request, maybe long after our `next`. */
+  set end(end: ServerResponse['end']) {
+    this.#end = end
+    if (this.#isKnown || this.#req.sessionStore === undefined) return
+    this.#isKnown = true
+    const begin = (): void => {
+      this.hasBegun = true
+    }
+    this.#end = function endWithSave(this: ServerResponse, ...args: unknown[]): ServerResponse {
+      begin()
+      return Reflect.apply(end, this, args) as ServerResponse
+    } as ServerResponse['end']
+  }
+}
+
+/** One for all responses, which V8 then gives one hidden class. */
+const END: PropertyDescriptor & ThisType<Required<WatchedResponse>> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[ENDING].end
+  },
+  set(end: ServerResponse['end']) {
+    this[ENDING].end = end
+  },
+}
+
+function watchEnd(req: ExpressSessionRequest, res: WatchedResponse): Ending {
+  const { [ENDING]: known, end } = res
+  if (known !== undefined) return known
+  const ending = new Ending(req, end)
+  res[ENDING] = ending
+  Object.defineProperty(res, 'end', END)
+  return ending
 }
 
 function beforeHeaders(res: ServerResponse, cookies: () => readonly string[]): void {

@@ -1,5 +1,6 @@
-import { createServer } from 'node:http'
-import test from 'ava'
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import { AjpConnection, type AjpContext, noCounts } from '../../../lib/ajp/ajp-connection.js'
 import { decodeForwardRequest } from '../../../lib/ajp/forward-request.js'
@@ -79,14 +80,83 @@ test('who pings and never reads is cut off', t => {
   t.is(context.counters.protocolErrors, 1)
 })
 
+/** A connection with a GET under way, whose response is in our hands, and a clock. */
+async function asked(t: ExecutionContext) {
+  const stream = new RecordedStream()
+  const clock = { nowMs: 0 }
+  const server = createServer()
+  const context = contextOf(server)
+  const connection = new AjpConnection(stream, {
+    ...context,
+    clock: Object.create(context.clock, { monotonic: { value: () => clock.nowMs } }),
+  })
+  t.teardown(() => connection.closed())
+  const request = once(server, 'request') as Promise<[unknown, ServerResponse]>
+  connection.data(packet(forwardRequest()))
+  const [, response] = await request
+  /** What the application does, and what comes of it. */
+  const on = async (nowMs: number, act: () => void = () => {}): Promise<void> => {
+    clock.nowMs = nowMs
+    act()
+    for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  }
+  return { stream, connection, response, on }
+}
+
+test('an answer that lasts is not idle while what is written is taken', async t => {
+  const { stream, connection, response, on } = await asked(t)
+  for (let minute = 0; minute <= 12; minute++) await on(minute * 60_000, () => response.write(`event ${minute}`))
+  stream.bufferedBytes = 100
+  connection.expire(120_000)
+  t.false(stream.isOver, 'the last was written this very moment')
+  // A client so slow that the next is always there before the last is taken.
+  for (let minute = 13; minute <= 40; minute++) {
+    await on(minute * 60_000, () => response.write(`event ${minute}`))
+    connection.expire((minute - 10) * 60_000)
+  }
+  t.false(stream.isOver)
+  // From here on nothing is taken, though ever more is written.
+  let minute = 41
+  for (; minute <= 60 && !stream.isOver; minute++) {
+    const before = stream.sentBytes
+    await on(minute * 60_000, () => response.write(`event ${minute}`))
+    stream.bufferedBytes += stream.sentBytes - before
+    connection.expire((minute - 10) * 60_000)
+  }
+  t.is(minute, 51)
+})
+
+test('a large piece is sent as it is taken', async t => {
+  const { stream, connection, response, on } = await asked(t)
+  const bytes = 1_000_000
+  stream.takes = false
+  await on(0, () => response.end(Buffer.alloc(bytes)))
+  t.true(stream.sentBytes < 100_000, `${stream.sentBytes}`)
+  stream.bufferedBytes = 50_000
+  let drains = 0
+  for (let sent = 0; sent !== stream.sentBytes; drains++) {
+    sent = stream.sentBytes
+    await on(drains * 60_000, () => connection.drain())
+    connection.expire((drains - 2) * 60_000)
+  }
+  t.true(drains > bytes / 65_536 && stream.sentBytes > bytes, `${drains} ${stream.sentBytes}`)
+  t.false(stream.isOver)
+  t.deepEqual(Buffer.from(stream.last).subarray(-6), Buffer.of(0x41, 0x42, 0, 2, 5, 1), 'the end comes last')
+  stream.takes = true
+  connection.data(packet(Buffer.of(10)))
+  t.is(stream.last.at(-1), 9, 'and the next may come')
+})
+
 class RecordedStream implements Stream {
   readonly remote = { host: '127.0.0.1', port: 1 }
-  readonly bufferedBytes = 0
+  bufferedBytes = 0
   isOver = false
   sentBytes = 0
   takes = true
+  last: Uint8Array = new Uint8Array()
 
   write(bytes: Uint8Array): boolean {
+    this.last = bytes
     this.sentBytes += bytes.length
     return this.takes
   }

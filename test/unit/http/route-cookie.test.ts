@@ -1,6 +1,7 @@
 import test from 'ava'
-import express, { type Express } from 'express'
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import session from 'express-session'
+import sinon from 'sinon'
 import request from 'supertest'
 import { isStale, routeCookie, TribelineStore } from '../../../lib/http/express.js'
 import { SessionHttpStats, type SessionMove } from '../../../lib/http/index.js'
@@ -151,4 +152,91 @@ test('the application’s own cookies stay', async t => {
   const [a] = twoManagers()
   const cookies = cookiesOf(await request(shop(a)).get('/head'))
   t.deepEqual([...cookies.keys()].sort(), ['mine', 'tribeline_route'])
+})
+
+/** Answers in one piece, with the calls of `store.set` counted; `between` comes before express-session. */
+function counted(
+  cluster: ManagerFixture,
+  between?: RequestHandler,
+): { app: Express; errors: unknown[]; sets(): number } {
+  const store = new TribelineStore({ cluster, readOnly: /read-only/ })
+  const errors: unknown[] = []
+  const set = sinon.spy(store, 'set')
+  const app = express()
+  app.use(routeCookie({ cluster, secret, onError: error => errors.push(error) }))
+  if (between !== undefined) app.use(between)
+  app.use(session({ secret, resave: false, saveUninitialized: false, store }))
+  app.use((req, res) => {
+    req.session.views = (req.session.views ?? 0) + 1
+    if (req.path === '/unchanged') res.status(304).end()
+    else res.end(String(req.session.views))
+    // The second is none: the first has been called.
+    if (req.path === '/both-ends') res.end('again')
+  })
+  app.use(((_error, _req, res, _next) => void res.destroy()) as ErrorRequestHandler)
+  return {
+    app,
+    errors,
+    sets() {
+      const { callCount } = set
+      set.resetHistory()
+      return callCount
+    },
+  }
+}
+
+const later: RequestHandler = (_req, _res, next) => setImmediate(next)
+const wrapping: RequestHandler = (_req, res, next) => {
+  const { end } = res
+  res.end = function endOfOther(this: typeof res, ...args: unknown[]) {
+    return Reflect.apply(end, this, args)
+  } as typeof end
+  setImmediate(next)
+}
+
+for (const [where, between] of [
+  ['directly', undefined],
+  ['after an asynchronous middleware', later],
+  ['after a middleware with an end of its own', wrapping],
+] as const) {
+  test(`an answer in one piece saves once, with express-session ${where}`, async t => {
+    const [a] = twoManagers()
+    const { app, sets } = counted(a, between)
+    for (const method of ['get', 'head', 'post'] as const) {
+      for (const path of ['/', '/unchanged', '/both-ends']) {
+        const first = cookiesOf(await request(app)[method](path))
+        t.is(sets(), 1, `${method} ${path} for a new client`)
+        t.true(first.has('tribeline_seen'))
+        const next = cookiesOf(await request(app)[method](path).set('Cookie', header(first)))
+        t.is(sets(), 1, `${method} ${path} again`)
+        t.true(next.has('tribeline_seen'))
+      }
+    }
+  })
+}
+
+test('a stream saves early, also where express-session comes late', async t => {
+  const [a] = twoManagers()
+  const app = express()
+  app.use(routeCookie({ cluster: a, secret }), later)
+  app.use(shop(a, { routeCookie: false, seenCookie: false }))
+  const first = cookiesOf(await request(app).get('/streamed'))
+  t.deepEqual([...first.keys()].sort(), ['connect.sid', 'tribeline_route', 'tribeline_seen'])
+  t.true(cookiesOf(await request(app).get('/streamed').set('Cookie', header(first))).has('tribeline_seen'))
+})
+
+test('a cookie that nobody of ours made is forgotten at the first look, and one of another application kept', async t => {
+  const [a, b] = twoManagers()
+  const stats = new SessionHttpStats()
+  const app = shop(b, { stats })
+  for (const value of ['nonsense', `${'A'.repeat(22)}.5~${'A'.repeat(22)}`]) {
+    const answer = await request(app).get('/look').set('Cookie', `tribeline_route=node2; tribeline_seen.3=${value}`)
+    t.is(answer.text, 'undefined false')
+    t.deepEqual([...cookiesOf(answer)], [['tribeline_seen.3', '']])
+  }
+  a.store.held = true
+  const other = cookiesOf(await request(shop(a, { name: 'other.sid' })).get('/saved'))
+  const seen = `tribeline_seen=${other.get('tribeline_seen')}`
+  t.is(cookiesOf(await request(app).get('/look').set('Cookie', `tribeline_route=node2; ${seen}`)).size, 0)
+  t.deepEqual([stats.refusedTokens, stats.stale, stats.waits], [3, 0, 0])
 })
