@@ -8,6 +8,7 @@ import type { Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import type { SeenSet } from './seen-set.js'
 import { type AccessStamp, compareAccess, creationDot, NEVER } from './stamp.js'
+import type { UpheldRemovals } from './upheld-removals.js'
 
 /** Of so many records that come with their hash one is hashed here as well. */
 const HASHED_EVERY = 64
@@ -23,14 +24,13 @@ export class DeltaApplier {
   readonly #state: ReplicaState
   /** Objects to an expiry that meets a later use. */
   readonly #object: (key: RecordKey) => void
-  /** Ends a record for everybody. */
-  readonly #end: (key: RecordKey) => void
+  readonly #removals: UpheldRemovals
   #arrived = 0
 
-  constructor(state: ReplicaState, object: (key: RecordKey) => void, end: (key: RecordKey) => void) {
+  constructor(state: ReplicaState, object: (key: RecordKey) => void, removals: UpheldRemovals) {
     this.#state = state
     this.#object = object
-    this.#end = end
+    this.#removals = removals
   }
 
   /** `message`: the delta as bytes, if they are at hand; they are not kept. `nowMs`: as `ReplicaState.now` tells it. */
@@ -64,6 +64,7 @@ export class DeltaApplier {
     this.#finish(delta, message)
     if (beaten && !state.options.rules.absorbingInvalidate) return 'done'
     state.bury(delta.key, delta.stamp)
+    if (cause === 'remote') this.#removals.ended(delta.key, delta.stamp)
     state.remove(delta.key, 'invalidated', cause, delta.writes)
     return 'done'
   }
@@ -75,7 +76,7 @@ export class DeltaApplier {
     if (known === undefined && (state.tombstones.has(key) || this.#isRemoved(delta))) {
       this.#finish(delta, message)
       // Nobody shows it again because of an expiry.
-      if (kind !== 'expire' && !this.#isTold(key)) this.#uphold(key)
+      if (kind !== 'expire' && !this.#removals.isTold(key)) this.#removals.add(key)
       return 'done'
     }
     if (known?.hasApplied(stamp.origin, stamp.seq) === true) return this.#finish(delta, message)
@@ -183,29 +184,17 @@ export class DeltaApplier {
     if (!record.isExpired) this.#meet(key, record.context, seen, atOdds)
   }
 
-  /** A record that is shown somewhere, and gone for good where all this has been seen. */
-  #meet(key: RecordKey, context: Context, seen: SeenSet, atOdds: boolean): void {
-    const { tombstones } = this.#state
-    const isNews = tombstones.has(key) ? !this.#isTold(key) : context.some(([origin, seq]) => !seen.has(origin, seq))
-    if (atOdds || isNews) this.#uphold(key)
-  }
-
-  /** Whether a delta tells of a record's end that reaches everybody: of a closed origin it would count as seen. */
-  #isTold(key: RecordKey): boolean {
-    const { tombstones, seen } = this.#state
-    const dot = tombstones.get(key)
-    return dot !== undefined && !seen.isClosed(dot.origin)
-  }
-
   /**
-   * A record is gone for good, and somebody has gone on with it who may never hear of that: what ended it was forgotten
-   * as soon as all who were known agreed. Removed by silence alone, it would stay with others who have seen the same.
+   * A record that is shown somewhere, and gone for good where all this has been seen. Somebody may have gone on with it
+   * who will never hear of that: what ended it was forgotten as soon as all who were known agreed. Removed by silence
+   * alone, it would stay with others who have seen the same.
    */
-  #uphold(key: RecordKey): void {
-    const { counters, options } = this.#state
-    if (!options.rules.removalAsDelta) return
-    counters.removalsUpheld++
-    this.#end(key)
+  #meet(key: RecordKey, context: Context, seen: SeenSet, atOdds: boolean): void {
+    // At odds, even what is told here may count as seen on the other side.
+    const isNews = this.#state.tombstones.has(key)
+      ? !this.#removals.isTold(key)
+      : context.some(([origin, seq]) => !seen.has(origin, seq))
+    if (atOdds || isNews) this.#removals.add(key)
   }
 
   /** A use without a delta. It shows no expired record again: whoever used it objects when the expiry gets there. */

@@ -21,9 +21,11 @@ const DONATION_IDLE_MS = 5_000
 /** A key, or a part, beside what a record takes. */
 const KEY_BYTES = 24
 const PART_BYTES = 64
+/** A piece, beside its parts. */
+const HEAD_BYTES = 128
 /**
- * A piece is as large as the work it makes: beyond this a record's bytes are only copied, and count for an eighth where
- * the piece may travel whole.
+ * A piece is as large as the work it makes. What a record has beyond this is sent from where it lies and counts for an
+ * eighth, where the piece may travel whole; there it never has more than may.
  */
 const LIGHT_BYTES = 4_096
 
@@ -41,6 +43,12 @@ interface Part {
   keys: RecordKey[]
   tombstones: [RecordKey, Dot][]
   records: PackedRecord[]
+}
+
+interface Stretch {
+  readonly part: Part
+  readonly work: number
+  readonly bytes: number
 }
 
 /**
@@ -106,6 +114,7 @@ export class Donor {
     // Fewer at first: this may be the first transfer of this process, and its code is slow as yet.
     const chunksMax = Math.min(CHUNKS_MAX, Math.max(1, message.number))
     let parts: BucketPart[] = []
+    let work = 0
     let bytes = 0
     let chunks = 0
     const until = state.now() + ANSWER_MS
@@ -116,24 +125,30 @@ export class Donor {
         { bulk: true, wholeBytes: message.wholeBytes },
       )
       parts = []
+      work = 0
       bytes = 0
       chunks++
     }
     for (const [index, bucket] of message.buckets.entries()) {
       let after = index === 0 ? message.after : undefined
       const keys = this.#keys(bucket)
-      do {
-        const { part, size } = this.#part(bucket, keys, after, have, chunkBytes - bytes, isWhole)
-        parts.push(part)
-        bytes += size
-        after = part.upTo
-        if (bytes >= chunkBytes || after !== undefined) {
-          const isEnough = chunks + 1 === chunksMax || state.now() >= until
-          const last = isEnough || (after === undefined && index === message.buckets.length - 1)
-          flush(last)
-          if (last) return
+      for (let isOver = false; !isOver; ) {
+        const bytesMax = isWhole ? WHOLE_BYTES_MAX - HEAD_BYTES - bytes : Infinity
+        const isBegun = bytes > parts.length * PART_BYTES
+        const stretch = this.#stretch(bucket, keys, after, have, chunkBytes - work, bytesMax, isBegun)
+        if (stretch !== undefined) {
+          parts.push(stretch.part)
+          work += isWhole ? stretch.work : stretch.bytes
+          bytes += stretch.bytes
+          after = stretch.part.upTo
+          isOver = after === undefined
         }
-      } while (after !== undefined)
+        if (work < chunkBytes && isOver) continue
+        const isEnough = chunks + 1 === chunksMax || state.now() >= until
+        const last = isEnough || (isOver && index === message.buckets.length - 1)
+        flush(last)
+        if (last) return
+      }
     }
     flush(true)
   }
@@ -149,43 +164,50 @@ export class Donor {
     return (tombstones.sizeOf(bucket) === 0 ? keys : [...keys, ...tombstones.keys(bucket)]).sort()
   }
 
-  /** What a bucket has after a key, up to about `limitBytes`, but at least one entry. */
-  #part(
+  /**
+   * What a bucket has after a key, up to about so much work and at most so many bytes, but at least one entry; undefined
+   * when that does not fit in with the entries the piece has already.
+   */
+  #stretch(
     bucket: number,
     keys: readonly RecordKey[],
     after: RecordKey | undefined,
     have: ReadonlyMap<RecordKey, Hash64>,
-    limitBytes: number,
-    isWhole: boolean,
-  ): { part: Part; size: number } {
+    workMax: number,
+    bytesMax: number,
+    isBegun: boolean,
+  ): Stretch | undefined {
     const state = this.#state
     const part: Part = { bucket, after, upTo: undefined, keys: [], tombstones: [], records: [] }
     const now = state.now()
     const hasTombstones = state.tombstones.sizeOf(bucket) > 0
-    let size = PART_BYTES
+    const isWhole = bytesMax < Infinity
+    let work = PART_BYTES
+    let bytes = PART_BYTES
     let previous: RecordKey | undefined
     for (const key of keys) {
       if ((after !== undefined && key <= after) || key === previous) continue
-      if (size > limitBytes && previous !== undefined) {
+      const known = have.size === 0 ? undefined : have.get(key)
+      const hash = known === undefined ? undefined : state.hash(key)
+      const isKnown = known !== undefined && hash !== undefined && sameHash(known, hash)
+      const isEnough = (isWhole ? work : bytes) > workMax
+      const record = isKnown || (isEnough && previous !== undefined) ? undefined : state.records.outgoing(key, now)
+      const length = record?.length ?? 0
+      const isTooMuch = bytes + KEY_BYTES + length > bytesMax
+      if (previous === undefined ? isTooMuch && isBegun : isTooMuch || isEnough) {
+        if (previous === undefined) return undefined
         part.upTo = previous
         break
       }
       previous = key
-      size += KEY_BYTES
+      work += KEY_BYTES + workOf(length)
+      bytes += KEY_BYTES + length
       const tombstone = hasTombstones ? state.tombstones.get(key) : undefined
       if (tombstone !== undefined) part.tombstones.push([key, tombstone])
-      const known = have.size === 0 ? undefined : have.get(key)
-      const hash = known === undefined ? undefined : state.hash(key)
-      if (known !== undefined && hash !== undefined && sameHash(known, hash)) {
-        part.keys.push(key)
-        continue
-      }
-      const record = state.records.outgoing(key, now)
-      if (record === undefined) continue
-      part.records.push(record)
-      size += isWhole ? workOf(record.length) : record.length
+      if (isKnown) part.keys.push(key)
+      else if (record !== undefined) part.records.push(record)
     }
-    return { part, size }
+    return { part, work, bytes }
   }
 
   #clean(): void {

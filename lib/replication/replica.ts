@@ -35,6 +35,7 @@ import { fenceOf, type StallFence } from './stall-fence.js'
 import type { AccessStamp } from './stamp.js'
 import { TombstoneCollector } from './tombstone-collector.js'
 import { Touches } from './touches.js'
+import { UpheldRemovals } from './upheld-removals.js'
 
 /** What a replica tells its owner. */
 export interface ReplicaListener {
@@ -56,6 +57,7 @@ export class Replica implements RecordStore {
   readonly handOver: HandOver
   readonly #state: ReplicaState
   readonly #peers: Peers
+  readonly #removals: UpheldRemovals
   readonly #applier: DeltaApplier
   readonly #writer: DeltaWriter
   readonly #entropy: AntiEntropy
@@ -76,11 +78,8 @@ export class Replica implements RecordStore {
     const state = new ReplicaState(env, resolveReplicaOptions(options), change => this.#changed(change))
     this.#state = state
     this.#peers = new Peers({ id: env.id, name: env.name ?? env.id })
-    this.#applier = new DeltaApplier(
-      state,
-      key => this.#object(key),
-      key => this.#writer.invalidate(key),
-    )
+    this.#removals = new UpheldRemovals(state, this.#peers, key => this.#writer.invalidate(key).dot)
+    this.#applier = new DeltaApplier(state, key => this.#object(key), this.#removals)
     this.#writer = new DeltaWriter(state, this.#applier)
     this.#retirement = new OriginRetirement(state, this.#peers, () => env.send('all', this.#entropy.digestMessage()))
     this.#entropy = new AntiEntropy(state, this.#peers, this.#retirement, from => this.#reconcile.start(from))
@@ -314,6 +313,7 @@ export class Replica implements RecordStore {
     this.#entropy.tick()
     this.#reconcile.tick()
     this.#joining.tick()
+    this.#removals.tick()
     this.#touches.tick()
     this.#expiry.tick()
     if (!this.#donor.donating) this.#collector.tick()
@@ -345,6 +345,11 @@ export class Replica implements RecordStore {
     if (!this.has(key)) return undefined
     const { context, access } = this.#state.records.peek(key)!
     return { context: new Map(context), access }
+  }
+
+  /** For checkers: whether this member is about to end a record for everybody. */
+  isUpholding(key: RecordKey): boolean {
+    return this.#removals.has(key)
   }
 
   stats(): ReplicaStats {

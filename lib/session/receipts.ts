@@ -24,8 +24,6 @@ export class Receipts<Subject> {
   readonly #fellShort: (receipt: SendReceipt, subject: Subject) => void
   /** The receipt in which nobody else had a part: of a member that is alone, of a write that nobody acknowledges. */
   #alone: { readonly receipt: SendReceipt; readonly promise: Promise<SendReceipt> } | undefined
-  /** The receipt of all writes that nobody acknowledges. */
-  #none: PendingReceipt<Subject> | undefined
 
   constructor(options: ReceiptOptions, fellShort: (receipt: SendReceipt, subject: Subject) => void) {
     this.options = options
@@ -34,17 +32,7 @@ export class Receipts<Subject> {
 
   /** The receipt of a write that is about to be issued with it. */
   of(subject: Subject, options: CommitOptions): PendingReceipt<Subject> {
-    const { ack = this.options.ack } = options
-    return ack === 'none' ? this.#unawaited() : new PendingReceipt(this, subject, options)
-  }
-
-  /** Of writes that nobody acknowledges there is nothing to be told apart. */
-  #unawaited(): PendingReceipt<Subject> {
-    if (this.#none === undefined) {
-      this.#none = new PendingReceipt<Subject>(this, undefined, { ack: 'none' })
-      this.#none.settled({ outcome: 'met', wanted: 0, received: 0, applied: 0, faulty: [] })
-    }
-    return this.#none
+    return new PendingReceipt(this, subject, options)
   }
 
   /** A receipt has come; for {@link PendingReceipt}. */
@@ -78,15 +66,14 @@ export class PendingReceipt<Subject> implements Required<WriteOptions> {
   #receipt: SendReceipt | undefined
   #waiting: ((receipt: SendReceipt) => void) | undefined
 
-  /** `subject`: not needed where nothing is awaited. */
-  constructor(receipts: Receipts<Subject>, subject: Subject | undefined, options: CommitOptions) {
+  constructor(receipts: Receipts<Subject>, subject: Subject, options: CommitOptions) {
     const { ack, copies, ackTimeoutMs } = receipts.options
     this.#receipts = receipts
     this.ack = options.ack ?? ack
     this.copies = options.copies ?? copies
     this.timeoutMs = options.ackTimeoutMs ?? ackTimeoutMs
     this.settled = receipt => {
-      if (this.ack !== 'none') receipts.settled(receipt, subject as Subject)
+      receipts.settled(receipt, subject)
       if (this.#waiting === undefined) this.#receipt = receipt
       else this.#waiting(receipt)
     }

@@ -2,15 +2,24 @@ import test from 'ava'
 import type { Delta } from '../../../lib/replication/delta.js'
 import { DeltaApplier } from '../../../lib/replication/delta-applier.js'
 import { PackedRecord } from '../../../lib/replication/packed-record.js'
+import { Peers } from '../../../lib/replication/peers.js'
 import { resolveReplicaOptions } from '../../../lib/replication/replica-options.js'
 import { ReplicaState } from '../../../lib/replication/replica-state.js'
 import { SeenSet } from '../../../lib/replication/seen-set.js'
 import { SmallMap } from '../../../lib/replication/small-map.js'
+import { UpheldRemovals } from '../../../lib/replication/upheld-removals.js'
 
 const START_MS = 1_700_000_000_000
 const [OWN, OTHER] = ['1'.repeat(32), '2'.repeat(32)] as const
 
-function member(): { state: ReplicaState; applier: DeltaApplier; ended: string[] } {
+interface Lone {
+  state: ReplicaState
+  applier: DeltaApplier
+  /** Lets a tick pass: nobody else is there whose turn it could be. */
+  upheld(): string[]
+}
+
+function member(): Lone {
   const env = {
     id: OWN,
     send: (): void => {},
@@ -20,12 +29,16 @@ function member(): { state: ReplicaState; applier: DeltaApplier; ended: string[]
   }
   const state = new ReplicaState(env, resolveReplicaOptions({}), () => {})
   const ended: string[] = []
-  const applier = new DeltaApplier(
-    state,
-    () => {},
-    key => ended.push(key),
-  )
-  return { state, applier, ended }
+  const removals = new UpheldRemovals(state, new Peers({ id: OWN, name: OWN }), key => ({
+    origin: OWN,
+    seq: ended.push(key),
+  }))
+  const applier = new DeltaApplier(state, () => {}, removals)
+  const upheld = (): string[] => {
+    removals.tick()
+    return ended
+  }
+  return { state, applier, upheld }
 }
 
 function delta(kind: Delta['kind'], key: string, seq: number): Delta {
@@ -63,7 +76,7 @@ test('a donor that tells wrong hashes is found out, and the right ones are made 
 
 test('news of a record that is gone for good ends it for everybody, once, and what is known does not', t => {
   const key = `${OTHER}#1`
-  const { state, applier, ended } = member()
+  const { state, applier, upheld } = member()
   applier.apply(delta('create', key, 1), 'remote')
   const old = state.records.peek(key)!.snapshot(0)
   applier.apply(delta('write', key, 2), 'remote')
@@ -72,49 +85,49 @@ test('news of a record that is gone for good ends it for everybody, once, and wh
   t.true(applier.mergeRecord(old, true))
   t.true(applier.mergeRecord(newer, true))
   t.is(applier.apply({ ...delta('expire', key, 3), writes: new SmallMap(), limit: newer.access }, 'remote'), 'done')
-  t.deepEqual(ended, [])
+  t.deepEqual(upheld(), [])
   t.is(applier.apply(delta('write', key, 4), 'remote'), 'done')
-  t.deepEqual(ended, [key])
+  t.deepEqual(upheld(), [key])
   t.true(applier.mergeRecord({ ...newer, context: [[OTHER, 5]] }, true))
-  t.deepEqual(ended, [key, key])
+  t.deepEqual(upheld(), [key])
   t.false(state.records.has(key))
 })
 
 test('where both sides are at odds about closed origins, every record that is gone for one of them is ended for all', t => {
   const key = `${OTHER}#1`
-  const { state, applier, ended } = member()
+  const { state, applier, upheld } = member()
   applier.apply(delta('create', key, 1), 'remote')
   const snapshot = state.records.peek(key)!.snapshot(0)
   state.remove(key, 'invalidated', 'remote')
   applier.mergeRecord(snapshot, true)
-  t.deepEqual(ended, [])
+  t.deepEqual(upheld(), [])
   applier.mergeRecord(snapshot, true, true)
-  t.deepEqual(ended, [key])
+  t.deepEqual(upheld(), [key])
 })
 
 test('an end of which no delta tells any more, since its origin is closed, is told again', t => {
   const ender = '0'.repeat(32)
   const key = `${OTHER}#1`
-  const { state, applier, ended } = member()
+  const { state, applier, upheld } = member()
   applier.apply(delta('create', key, 1), 'remote')
   const end = { ...delta('invalidate', key, 2), stamp: { wallMs: START_MS, counter: 0, origin: ender, seq: 1 } }
   applier.apply({ ...end, writes: new SmallMap() }, 'remote')
   applier.apply(delta('write', key, 3), 'remote')
-  t.deepEqual(ended, [])
+  t.deepEqual(upheld(), [])
   state.seen.close([ender])
   t.true(state.seen.isClosed(ender))
   applier.apply(delta('write', key, 4), 'remote')
-  t.deepEqual(ended, [key])
+  t.deepEqual(upheld(), [key])
 })
 
 test('what goes with a claim leaves no tombstone: whoever is being sent the rest is to begin anew', t => {
   const key = `${OTHER}#1`
-  const { state, applier, ended } = member()
+  const { state, applier, upheld } = member()
   applier.apply(delta('create', key, 1), 'remote')
   applier.drop(key, SeenSet.from([{ origin: OTHER, base: 2, ranges: [] }]), false)
   t.false(state.records.has(key))
   t.is(state.closures, 1)
   applier.drop(key, SeenSet.from([{ origin: OTHER, base: 2, ranges: [] }]), false)
   t.is(state.closures, 1)
-  t.deepEqual(ended, [])
+  t.deepEqual(upheld(), [])
 })

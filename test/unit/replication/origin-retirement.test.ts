@@ -8,6 +8,7 @@ import { Peers, rememberDigest } from '../../../lib/replication/peers.js'
 import { resolveReplicaOptions } from '../../../lib/replication/replica-options.js'
 import { ReplicaState } from '../../../lib/replication/replica-state.js'
 import { SeenSet } from '../../../lib/replication/seen-set.js'
+import { UpheldRemovals } from '../../../lib/replication/upheld-removals.js'
 
 const START_MS = 1_700_000_000_000
 const HOUR_MS = 3_600_000
@@ -85,11 +86,8 @@ test('a life is not closed while one of its records is held', t => {
   const group = new Group()
   const key = `${group.old}#2`
   const stamp = { wallMs: START_MS, counter: 0, origin: group.old, seq: 2 }
-  const applier = new DeltaApplier(
-    group.state,
-    () => {},
-    () => {},
-  )
+  const removals = new UpheldRemovals(group.state, group.peers, () => t.fail())
+  const applier = new DeltaApplier(group.state, () => {}, removals)
   t.is(applier.apply({ kind: 'create', key, stamp, deps: [], writes: NO_WRITES }, 'remote'), 'done')
   group.agree()
   group.pass(48 * HOUR_MS)

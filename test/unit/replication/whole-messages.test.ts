@@ -2,7 +2,7 @@ import test from 'ava'
 import type { Topic, TopicListener } from '../../../lib/channel/topic.js'
 import type { Member } from '../../../lib/membership/member.js'
 import { decodeMessage, encodeMessage, encodePieces } from '../../../lib/replication/codec.js'
-import { isPart, PART_BYTES, WHOLE_BYTES_MAX } from '../../../lib/replication/fragments.js'
+import { bytesOf, isPart, PART_BYTES, WHOLE_BYTES_MAX } from '../../../lib/replication/fragments.js'
 import { PackedRecord } from '../../../lib/replication/packed-record.js'
 import type { RecordKey } from '../../../lib/replication/replica-contract.js'
 import { ReplicaScope } from '../../../lib/replication/scope.js'
@@ -90,6 +90,20 @@ test('large records share a piece where it may travel whole: they are little wor
   )
   t.true(shared.length <= 4)
   t.deepEqual(records(answers(50_000, undefined, FRAME_PAYLOAD_BYTES, 4)).slice(0, 4), [1, 1, 1, 1])
+})
+
+test('a piece of several large records is never more than may travel whole', t => {
+  for (const valueBytes of [100_000, 150_000, 200_000, 260_000, 262_000, 300_000, 500_000]) {
+    const sent = answers(valueBytes, FRAME_PAYLOAD_BYTES, FRAME_PAYLOAD_BYTES, 9)
+    t.true(sent.length > 1)
+    t.true(sent.every(({ payload }) => !isPart(payload)))
+    t.true(sent.every(({ payload, rest }) => payload.length + bytesOf(rest) <= WHOLE_BYTES_MAX))
+    const records = sent.flatMap(({ payload, rest }) => {
+      const message = decodeMessage(Buffer.concat([payload, ...rest]))
+      return message.kind === 'reconcileChunk' ? message.parts.flatMap(part => part.records) : []
+    })
+    t.true(records.length >= 4)
+  }
 })
 
 test('to all others, and beyond what both sides take, it goes in parts', t => {

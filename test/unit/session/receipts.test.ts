@@ -29,15 +29,23 @@ test('a lone member’s receipt is there at once, and the same for all its write
   t.is((await send(receipts, { ...ALONE, wanted: 2 })).wanted, 2)
 })
 
-test('writes that nobody acknowledges share one receipt, whatever comes of another', async t => {
-  const told: SendReceipt[] = []
-  const receipts = new Receipts<undefined>({ ...OPTIONS, onShortfall: 'throw' }, receipt => told.push(receipt))
-  const pending = receipts.of(undefined, { ack: 'none' })
-  t.is(receipts.of(undefined, { ack: 'none', copies: 2 }), pending)
-  t.true(isAtOnce(pending.promise()))
-  t.like(await pending.promise(), { outcome: 'met', wanted: 0 })
-  t.not(receipts.of(undefined, {}), pending)
-  t.deepEqual(told, [])
+test('writes that nobody acknowledges share what they promise, but not that a closed scope took one no more', async t => {
+  const told: [SendReceipt, string][] = []
+  const options = { ...OPTIONS, ack: 'none', onShortfall: 'throw' } as const
+  const receipts = new Receipts<string>(options, (receipt, subject) => told.push([receipt, subject]))
+  const write = (subject: string, outcome: 'met' | 'short'): Promise<SendReceipt> => {
+    const pending = receipts.of(subject, {})
+    pending.settled({ ...ALONE, wanted: 0, outcome })
+    return pending.promise()
+  }
+  const first = write('1', 'met')
+  t.true(isAtOnce(first))
+  t.like(await first, { outcome: 'met', wanted: 0 })
+  const refused = write('2', 'short')
+  t.deepEqual(told, [[{ ...ALONE, wanted: 0 }, '2']])
+  await t.throwsAsync(refused, { instanceOf: SendError })
+  t.is(write('3', 'met'), first)
+  t.is(told.length, 1)
 })
 
 test('a receipt of others is its own write’s', async t => {
