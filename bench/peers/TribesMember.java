@@ -7,7 +7,6 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
@@ -114,17 +113,12 @@ public final class TribesMember implements ChannelListener {
   private void takeOrders() throws Exception {
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      String[] words = line.split(" ");
-      Map<String, String> order = new HashMap<>();
-      for (int i = 1; i < words.length; i++) {
-        String[] pair = words[i].split("=", 2);
-        order.put(pair[0], pair[1]);
-      }
+      Orders order = new Orders(line);
       try {
-        answer(words[0], run(words[0], order));
+        answer(order.op, run(order.op, order.values));
       } catch (Exception error) {
         error.printStackTrace();
-        answer(words[0], ",\"error\":\"" + error.toString().replaceAll("[^\\w .:-]", " ") + "\"");
+        answer(order.op, ",\"error\":\"" + error.toString().replaceAll("[^\\w .:-]", " ") + "\"");
       }
     }
   }

@@ -2,7 +2,6 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.util.HashMap;
 import java.util.Map;
 import java.util.logging.Level;
 import java.util.logging.Logger;
@@ -37,17 +36,12 @@ public final class TribesMembership implements MembershipListener {
   private void takeOrders() throws Exception {
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      String[] words = line.split(" ");
-      Map<String, String> order = new HashMap<>();
-      for (int i = 1; i < words.length; i++) {
-        String[] pair = words[i].split("=", 2);
-        order.put(pair[0], pair[1]);
-      }
-      String op = "\"op\":\"" + words[0] + "\"";
+      Orders order = new Orders(line);
+      String op = "\"op\":\"" + order.op + "\"";
       double startedAt = now();
-      switch (words[0]) {
+      switch (order.op) {
         case "join":
-          join(order);
+          join(order.values);
           print(op + ",\"startedAt\":" + startedAt + ",\"endedAt\":" + now());
           break;
         case "leave":

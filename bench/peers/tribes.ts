@@ -26,7 +26,9 @@ export class TribesPeer {
     const jars = jarsOf()
     this.#folder = mkdtempSync(join(tmpdir(), 'bench-tribes-'))
     // The compiled benchmark lies one folder below the sources.
-    const sources = PROGRAMS.map(name => fileURLToPath(new URL(`../../../bench/peers/${name}.java`, import.meta.url)))
+    const sources = ['Orders', ...PROGRAMS].map(name =>
+      fileURLToPath(new URL(`../../../bench/peers/${name}.java`, import.meta.url)),
+    )
     execFileSync('javac', ['-d', this.#folder, '-cp', jars.join(delimiter), ...sources], { stdio: ['ignore', 2, 2] })
     this.#classPath = [this.#folder, ...jars].join(delimiter)
     const tribes = readdirSync(JARS).find(name => /^tomcat\d+-tribes-[\d.]+\.jar$/.test(name))

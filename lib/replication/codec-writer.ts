@@ -1,4 +1,5 @@
 import type { MemberId } from '../membership/member.js'
+import { varintBytes, writeVarint } from '../wire/varint.js'
 import type { RecordKey } from './replica-contract.js'
 
 /*
@@ -24,46 +25,11 @@ export function uintBytes(value: number): number {
   return value === 0 ? 0 : 1 + varintBytes(value)
 }
 
-/** Bytes of a number of variable length. */
-export function varintBytes(value: number): number {
-  if (value < 0x80) return 1
-  if (value < 0x4000) return 2
-  if (value < 0x20_0000) return 3
-  if (value < FOUR_BYTES) return 4
-  return 4 + varintBytes(Math.floor(value / FOUR_BYTES))
-}
-
-/** What four bytes of seven bits do not hold any more. */
-const FOUR_BYTES = 0x1000_0000
-
 /** Writes a number's field, unless it is 0; where it ends. */
 export function writeUint(bytes: Uint8Array, at: number, field: number, value: number): number {
   if (value === 0) return at
   bytes[at] = field << 3
   return writeVarint(bytes, at + 1, value)
-}
-
-/** Writes a number of variable length; where it ends. */
-export function writeVarint(bytes: Uint8Array, start: number, value: number): number {
-  let at = start
-  let rest = value
-  if (rest > 0x7fff_ffff) {
-    // Four bytes at once: remainders of what is no 32-bit integer cost a call each.
-    const high = Math.floor(rest / FOUR_BYTES)
-    const low = rest - high * FOUR_BYTES
-    bytes[at] = (low & 127) | 128
-    bytes[at + 1] = ((low >>> 7) & 127) | 128
-    bytes[at + 2] = ((low >>> 14) & 127) | 128
-    bytes[at + 3] = (low >>> 21) | 128
-    at += 4
-    rest = high
-  }
-  while (rest > 127) {
-    bytes[at++] = (rest & 127) | 128
-    rest >>>= 7
-  }
-  bytes[at++] = rest
-  return at
 }
 
 /** Writes the field of the id that `text` is or begins with; where it ends. */

@@ -3,19 +3,18 @@ import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import { type FrameRoom, frameRoom } from '../wire/frame-space.js'
 import { APART_BYTES } from '../wire/hot-frames.js'
-import { checkedKey, readAccess, readId } from './codec-parts.js'
+import { varintBytes, writeVarint } from '../wire/varint.js'
+import { checkedKey, readAccess, readDot, readId } from './codec-parts.js'
 import type { FieldReader } from './codec-reader.js'
 import {
   ID_FIELD_BYTES,
   seqOf,
   textBytes,
   uintBytes,
-  varintBytes,
   writeBytes,
   writeId,
   writeText,
   writeUint,
-  writeVarint,
 } from './codec-writer.js'
 import type { Delta, DeltaKind } from './delta.js'
 import { CONTEXT_MAX } from './record.js'
@@ -226,14 +225,7 @@ export function readContext(reader: FieldReader, context: [MemberId, number][]):
 const NO_DEPS: [MemberId, number][] = []
 
 function readContextDot(reader: FieldReader): [MemberId, number] {
-  const end = reader.nested()
-  let origin = ''
-  let seq = 0
-  for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
-    if (field === 1) origin = readId(reader)
-    else if (field === 2) seq = reader.uint53()
-    else reader.skip()
-  }
+  const { origin, seq } = readDot(reader)
   if (origin === '' || seq === 0) throw new ProtocolError('A dot is incomplete')
   return [origin, seq]
 }

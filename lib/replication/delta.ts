@@ -1,6 +1,6 @@
 import type { MemberId } from '../membership/member.js'
 import type { RecordKey, Stamp } from './replica-contract.js'
-import { SmallMap } from './small-map.js'
+import { type ReadonlySmallMap, SmallMap } from './small-map.js'
 import type { AccessStamp } from './stamp.js'
 
 /** What a delta does. `renew`: no write, but an objection to an expiry. */
@@ -10,7 +10,7 @@ export type DeltaKind = 'create' | 'write' | 'renew' | 'invalidate' | 'expire'
 export type Context = readonly (readonly [origin: MemberId, seq: number])[]
 
 /** What one delta writes: all attributes of one request. Hot code goes through it by place. */
-export type DeltaWrites = SmallMap<Uint8Array | undefined>
+export type DeltaWrites = ReadonlySmallMap<Uint8Array | undefined>
 
 /** One step in the life of one record, merged whole or not at all. All its attributes share its stamp. */
 export interface Delta {

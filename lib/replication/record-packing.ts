@@ -1,15 +1,7 @@
 import type { MemberId } from '../membership/member.js'
 import { APART_BYTES } from '../wire/hot-frames.js'
-import {
-  ID_FIELD_BYTES,
-  seqOf,
-  uintBytes,
-  varintBytes,
-  writeId,
-  writeText,
-  writeUint,
-  writeVarint,
-} from './codec-writer.js'
+import { varintBytes, writeVarint } from '../wire/varint.js'
+import { ID_FIELD_BYTES, seqOf, textBytes, uintBytes, writeId, writeText, writeUint } from './codec-writer.js'
 import type { AttributeState } from './delta.js'
 import type { Hash64 } from './mix.js'
 import { PackedRecord } from './packed-record.js'
@@ -179,12 +171,6 @@ export class LooseRecord extends PackedRecord {
 }
 
 const NOTHING: Buffer = Buffer.alloc(0)
-
-/** Bytes of a name in UTF-8; asking the engine costs more than looking at a short one. */
-function textBytes(text: string): number {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return Buffer.byteLength(text)
-  return text.length
-}
 
 function nestedBytes(length: number): number {
   return 1 + varintBytes(length) + length

@@ -1,3 +1,9 @@
+/** A {@link SmallMap} that is not to be changed. */
+export interface ReadonlySmallMap<V> extends ReadonlyMap<string, V> {
+  nameAt(place: number): string
+  valueAt(place: number): V
+}
+
 /** From so many on names are found by an index instead of one after another. */
 const LISTED_MAX = 16
 
@@ -9,7 +15,7 @@ const LISTED_MAX = 16
  * What runs for every write goes through it by place, from 0 below `size`: the engine makes an object for every step of
  * an iterator that it cannot see through.
  */
-export class SmallMap<V> implements ReadonlyMap<string, V> {
+export class SmallMap<V> implements ReadonlySmallMap<V> {
   /** Name, value, name, value: one list, without an object for each pair. */
   #flat: (string | V)[] = []
   /** Where in it the names are. */
@@ -20,7 +26,7 @@ export class SmallMap<V> implements ReadonlyMap<string, V> {
   }
 
   /** The same as such a map: itself, if it is one. */
-  static of<V>(entries: Iterable<readonly [string, V]>): SmallMap<V> {
+  static of<V>(entries: Iterable<readonly [string, V]>): ReadonlySmallMap<V> {
     return entries instanceof SmallMap ? (entries as SmallMap<V>) : new SmallMap(entries)
   }
 

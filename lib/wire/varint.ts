@@ -1,4 +1,4 @@
-/** Varints of up to four bytes, for those who read and write where bytes lie. What is longer is left to protobufjs. */
+/** Varints, for those who read and write where bytes lie. To read more than four bytes of one is left to others. */
 
 /** The first number that takes more than four bytes. */
 export const VARINT_END = 0x1000_0000
@@ -20,19 +20,31 @@ export function lengthAt(bytes: Uint8Array, at: number): number {
   return value
 }
 
-/** Writes a number of 32 bits at most; where it ends. */
+/** Writes a whole number, 0 to 2^53 - 1; where it ends. */
 export function writeVarint(bytes: Uint8Array, start: number, value: number): number {
   let at = start
   let rest = value
+  if (rest > 0x7fff_ffff) {
+    // Four bytes at once: remainders of what is no 32-bit integer cost a call each.
+    const high = Math.floor(rest / VARINT_END)
+    const low = rest - high * VARINT_END
+    bytes[at] = (low & 127) | 128
+    bytes[at + 1] = ((low >>> 7) & 127) | 128
+    bytes[at + 2] = ((low >>> 14) & 127) | 128
+    bytes[at + 3] = (low >>> 21) | 128
+    at += 4
+    rest = high
+  }
   for (; rest > 127; rest >>>= 7) bytes[at++] = (rest & 127) | 128
   bytes[at++] = rest
   return at
 }
 
-/** How many bytes a number of 32 bits at most takes. */
+/** How many bytes a whole number takes, 0 to 2^53 - 1. */
 export function varintBytes(value: number): number {
   if (value < 0x80) return 1
   if (value < 0x4000) return 2
   if (value < 0x20_0000) return 3
-  return value < VARINT_END ? 4 : 5
+  if (value < VARINT_END) return 4
+  return 4 + varintBytes(Math.floor(value / VARINT_END))
 }
