@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { type Server, STATUS_CODES } from 'node:http'
 import { ProtocolError } from '../errors.js'
 import type { Clock, Stream, StreamHandlers } from '../runtime/runtime.js'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
 import { ClientSocket, PairedSocket } from '../runtime/node-socket.js'
 import type { AjpSocket } from './ajp-socket.js'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type RequestListener, Server } from 'node:http'
 import { InvalidOptionError, ListenError } from '../errors.js'

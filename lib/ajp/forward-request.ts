@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { ProtocolError } from '../errors.js'
 import { ATTRIBUTE, HEADER_CODE, METHODS, NO_STRING, REQUEST_CODE, REQUEST_HEADERS, STORED_METHOD } from './codes.js'
 

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Clock, Stream } from '../runtime/runtime.js'
 
 /** From here on a packet goes out by itself, and with it what waits. */

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { ProtocolError } from '../errors.js'
 import { PACKET_HEAD_BYTES, TO_CONTAINER } from './codes.js'
 

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { HEADER_CODE, PACKET_HEAD_BYTES, RESPONSE_CODE, RESPONSE_HEADERS, TO_WEB_SERVER } from './codes.js'
 
 /** Bytes around the data of a body chunk: the packet's head, a code, a length, and a zero at the end. */

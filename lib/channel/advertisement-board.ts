@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Advertisement } from '../wire/messages.js'
 
 /** The most one topic may advertise. */

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Member } from '../membership/member.js'
 import type { DisappearedReason, SuspicionVerdict, SuspicionWhy } from '../membership/member-table-types.js'
 import type { Clock, Random } from '../runtime/runtime.js'

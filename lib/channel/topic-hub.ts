@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { InvalidOptionError, InvalidStateError, MessageTooLargeError } from '../errors.js'
 import type { Member } from '../membership/member.js'
 import type { DisappearedReason } from '../membership/member-table-types.js'

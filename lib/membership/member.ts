@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 /**
  * 16 bytes as 32 hex digits, drawn at every start: a restarted process is a new member with an old name. The first six
  * say when it started, so that ids sort by their start; the rest is random.

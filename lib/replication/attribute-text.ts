@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 /** A text as an attribute's bytes. */
 export function encodeText(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, 'utf8'))

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import protobuf from 'protobufjs/minimal.js'
 import { ProtocolError } from '../errors.js'
 import { varintBytes, writeVarint } from '../wire/varint.js'

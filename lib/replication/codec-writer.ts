@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { MemberId } from '../membership/member.js'
 import { varintBytes, writeVarint } from '../wire/varint.js'
 import type { RecordKey } from './replica-contract.js'

@@ -1,7 +1,8 @@
+import type { Buffer } from 'node:buffer'
 import type { AckMode } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
-import { type FrameRoom, frameRoom } from '../wire/frame-space.js'
+import { FrameRoom, frameRoom } from '../wire/frame-space.js'
 import { APART_BYTES } from '../wire/hot-frames.js'
 import { varintBytes, writeVarint } from '../wire/varint.js'
 import { checkedKey, readAccess, readDot, readId } from './codec-parts.js'
@@ -40,20 +41,21 @@ export function encodeDelta(delta: Delta, roomFor: RoomFor = ownRoom, ack: AckMo
   const bodyBytes = deltaBytes(delta, isOwn, seq)
   const apart = valueApart(delta)
   const length = 3 + varintBytes(bodyBytes) + bodyBytes - (apart === undefined ? 0 : apart.length)
-  const { bytes, at } = apart === undefined ? roomFor(length, ack) : frameRoom(length)
+  const room = apart === undefined ? roomFor(length, ack) : frameRoom(length)
+  const { bytes, at } = room
   // The kind of the message, then the delta.
   bytes[at] = 1 << 3
   bytes[at + 1] = 1
   bytes[at + 2] = (2 << 3) | 2
   const end = writeDelta(bytes, writeVarint(bytes, at + 3, bodyBytes), delta, isOwn, seq, apart)
   if (end !== at + length) throw new RangeError(`A delta of ${length} bytes came out as ${end - at}`)
-  const written = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
+  const written = room.view(length)
   return apart === undefined ? [written] : [written, apart]
 }
 
 /** Memory of its own. */
 export function ownRoom(length: number): FrameRoom {
-  return { bytes: Buffer.allocUnsafeSlow(length), at: 0 }
+  return new FrameRoom(length)
 }
 
 /** The value that the message ends with, if it is too large to be copied. */

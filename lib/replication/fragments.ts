@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { MessageTooLargeError, ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 

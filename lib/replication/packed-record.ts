@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { APART_BYTES } from '../wire/hot-frames.js'
 import { FieldReader } from './codec-reader.js'
 import { readRecordUpTo } from './codec-records.js'

@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 const SLAB_BYTES = 1_048_576
 /** Slot and length stand before every block, so that a slab can be walked. */
 const HEADER_BYTES = 8

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { MemberId } from '../membership/member.js'
 import { APART_BYTES } from '../wire/hot-frames.js'
 import { varintBytes, writeVarint } from '../wire/varint.js'

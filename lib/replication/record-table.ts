@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { bucketOf } from './bucket-index.js'
 import type { Due } from './due-wheel.js'
 import type { Hash64 } from './mix.js'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { EventEmitter } from 'node:events'
 import type { SendReceipt } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'

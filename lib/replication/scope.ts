@@ -2,6 +2,7 @@ import type { DeliveryOutcome, SendReceipt, Topic, TopicListener } from '../chan
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
 import type { Clock, Random, Timer } from '../runtime/runtime.js'
+import { ackNumber } from '../transport/types.js'
 import { APART_BYTES, messageRoom } from '../wire/hot-frames.js'
 import { decodeMessage, encodePieces } from './codec.js'
 import { ownRoom } from './delta-codec.js'
@@ -26,8 +27,6 @@ export interface ScopeEnvironment {
 /** Where an error came from: this library, or a listener of the application. */
 export type ScopeErrorSource = 'internal' | 'listener'
 
-/** Numbers on the wire. */
-const ACKS = { none: 0, received: 1, applied: 2 } as const
 /** Warnings of one scope; what comes after is only counted. */
 const WARNINGS_MAX = 10
 
@@ -113,7 +112,8 @@ export class ReplicaScope implements Freshness {
         name: topic.local.name,
         send: (to, message, sendOptions, settled) => this.#send(to, message, sendOptions, settled),
         // What is large is not copied on its way out.
-        room: (length, ack) => (length < APART_BYTES ? messageRoom(topic.name, ACKS[ack], length) : ownRoom(length)),
+        room: (length, ack) =>
+          length < APART_BYTES ? messageRoom(topic.name, ackNumber(ack), length) : ownRoom(length),
         wholeBytes: topic.payloadBytesMax,
         monotonic: () => env.clock.monotonic(),
         clusterTime: () => topic.clusterTime(),
@@ -269,19 +269,21 @@ export class ReplicaScope implements Freshness {
       return
     }
     const pieces = encodePieces(message)
-    const target = to === 'all' ? options : { ...options, to }
+    const { ack, copies, timeoutMs, key, bulk } = options
+    const rest = pieces.length === 1 ? undefined : pieces.slice(1)
+    const target = { to: to === 'all' ? undefined : to, ack, copies, timeoutMs, key, bulk, rest }
     const wholeBytesMax = Math.min(options.wholeBytes ?? 0, this.#topic.payloadBytesMax ?? 0, WHOLE_BYTES_MAX)
     if (bytesOf(pieces) <= Math.max(PART_BYTES, wholeBytesMax)) {
-      const more = pieces.length === 1 ? target : { ...target, rest: pieces.slice(1) }
-      return this.#topic.send(pieces[0] as Uint8Array, more, settled)
+      return this.#topic.send(pieces[0] as Uint8Array, target, settled)
     }
     const bytes = joined(pieces)
     const parts = fragments(bytes, this.#numbered)
-    if (parts === undefined) return this.#topic.send(bytes, target, settled)
+    const one = { ...target, rest: undefined }
+    if (parts === undefined) return this.#topic.send(bytes, one, settled)
     this.#numbered++
     // Who has the last part has them all, so it alone is acknowledged.
     const last = parts.pop() as Uint8Array
-    for (const part of parts) this.#topic.send(part, { ...target, ack: 'none' })
-    this.#topic.send(last, target, settled)
+    for (const part of parts) this.#topic.send(part, { ...one, ack: 'none' })
+    this.#topic.send(last, one, settled)
   }
 }

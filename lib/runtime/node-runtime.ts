@@ -1,8 +1,10 @@
+import { Buffer } from 'node:buffer'
 import { randomFillSync } from 'node:crypto'
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createConnection, createServer, type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { performance } from 'node:perf_hooks'
 import { ListenError } from '../errors.js'
 import type {
   Clock,

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { Duplex } from 'node:stream'
 
 /** What a socket says of both ends of its connection. */

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { SendReceipt } from '../channel/topic.js'
 import { InvalidOptionError, InvalidStateError, SessionOvertakenError } from '../errors.js'
 import type { DeltaWrites } from '../replication/delta.js'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { InvalidOptionError } from '../errors.js'
 
 /** Reserved attribute of a session: whose it is. */

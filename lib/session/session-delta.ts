@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { InvalidOptionError } from '../errors.js'
 import type { DeltaWrites } from '../replication/delta.js'
 import { SmallMap } from '../replication/small-map.js'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Dot } from '../replication/replica-contract.js'
 
 const TOKEN = /^([\w-]{22})\.([1-9a-z][0-9a-z]{0,10})$/

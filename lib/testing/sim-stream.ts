@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Endpoint, Stream, StreamEnd, StreamHandlers, Timer } from '../runtime/runtime.js'
 import type { SimLink } from './sim-link.js'
 import type { SimProcess } from './sim-process.js'

@@ -7,7 +7,7 @@ import type { ConnectionPurpose, Frame } from '../wire/messages.js'
 import type { LaneItem } from './lane.js'
 import { MemberQueue, type MemberQueueOptions } from './member-queue.js'
 import { type DialContext, OutgoingConnection } from './outgoing-connection.js'
-import type { DialResult, OutcomeListener, OutgoingMessage, SenderHandlers } from './types.js'
+import { ackNumber, type DialResult, type OutcomeListener, type OutgoingMessage, type SenderHandlers } from './types.js'
 
 /** How the sender connects and how much it keeps waiting. */
 export interface SenderOptions {
@@ -56,7 +56,6 @@ export interface EchoAnswer {
 const UNCLAIMED_LIMIT = 64
 const UNCLAIMED_MS = 10_000
 const ECHO_LIMIT = 1_024
-const ACKS = { none: 0, received: 1, applied: 2 } as const
 
 interface PendingEcho {
   readonly memberId: MemberId
@@ -145,7 +144,7 @@ export class ChannelSender {
    * @throws {ProtocolError} when the topic's name is over its limit
    */
   send(members: readonly Member[], message: OutgoingMessage, told: OutcomeListener): void {
-    const ack = ACKS[message.ack]
+    const ack = ackNumber(message.ack)
     const { topic, payload, rest } = message
     const body = rest !== undefined ? [payload, ...rest] : payload.length >= APART_BYTES ? [payload] : undefined
     const bodyBytes = body?.reduce((sum, { length }) => sum + length, 0) ?? 0

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { ProtocolError } from '../errors.js'
 import type { Clock, Stream, StreamEnd, StreamHandlers } from '../runtime/runtime.js'
 import { decodeFrame } from '../wire/codec.js'

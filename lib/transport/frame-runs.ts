@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 /** Pieces shorter than this, on average, are copied together: each takes the system some time. */
 const PIECE_BYTES = 2_048
 

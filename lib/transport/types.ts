@@ -35,6 +35,11 @@ export type MemberOutcome = 'received' | 'applied' | 'rejected' | 'deferred' | '
 /** Told of each receiver of a message; see `ChannelSender.send`. */
 export type OutcomeListener = (member: Member, outcome: MemberOutcome, final: boolean) => void
 
+/** The number that stands for an acknowledgement on the wire. Not a table: a look-up by text costs more than the rest. */
+export function ackNumber(ack: AckMode): 0 | 1 | 2 {
+  return ack === 'none' ? 0 : ack === 'received' ? 1 : 2
+}
+
 /** One message on its way to several members in parallel. */
 export interface OutgoingMessage {
   readonly topic: string

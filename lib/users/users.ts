@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { SendReceipt } from '../channel/topic.js'
 import { InvalidStateError, LoginRefusedError, SessionInvalidError } from '../errors.js'
 import { decodeText, encodeText } from '../replication/attribute-text.js'

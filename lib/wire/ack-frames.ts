@@ -36,7 +36,8 @@ export function encodeAck({ received, applied, exceptions }: AckFrame): Uint8Arr
 /** Nearly all: nothing went wrong, and few enough messages for short numbers. */
 function encodePlain(received: number, applied: number): Uint8Array {
   const body = 2 + varintBytes(received) + varintBytes(applied)
-  const { bytes, at: start } = frameRoom(PREFIX_BYTES + 2 + body)
+  const room = frameRoom(PREFIX_BYTES + 2 + body)
+  const { bytes, at: start } = room
   bytes[start] = bytes[start + 1] = bytes[start + 2] = 0
   bytes[start + 3] = 2 + body
   bytes[start + 4] = ACK_TAG
@@ -44,7 +45,7 @@ function encodePlain(received: number, applied: number): Uint8Array {
   bytes[start + 6] = 8
   const at = writeVarint(bytes, start + 7, received)
   bytes[at] = 16
-  return new Uint8Array(bytes.buffer, start, writeVarint(bytes, at + 1, applied) - start)
+  return room.view(writeVarint(bytes, at + 1, applied) - start)
 }
 
 /**

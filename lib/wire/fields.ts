@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import protobuf, { type Type } from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
 import type { Member, MemberId } from '../membership/member.js'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import protobuf from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
 import { LIMITS, limitedText } from './fields.js'
@@ -24,10 +25,9 @@ const TOPIC_FIELDS_MAX = 1_024
 export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array {
   const size = payload.length
   // What was written last is mostly sent at once.
-  if (payload.byteOffset === last.at && size === last.size && payload.buffer === last.memory) {
-    if (topic === last.topic && ack === last.ack) {
-      return new Uint8Array(last.memory, last.at - last.head, last.head + size)
-    }
+  const { room: lastRoom } = last
+  if (payload === lastRoom.viewed && lastRoom.head > 0 && size === last.size) {
+    if (topic === last.topic && ack === last.ack) return lastRoom.frame(size)
   }
   const field = fieldOf(topic)
   const chunk = size === 0 ? undefined : chunkOf(payload)
@@ -36,9 +36,9 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
     const start = payload.byteOffset - head
     if (start >= 0 && isHead(chunk, start, field, ack, size)) return new Uint8Array(payload.buffer, start, head + size)
   }
-  const { bytes, at } = messageRoom(topic, ack, size)
-  if (size > 0) bytes.set(payload, at)
-  return new Uint8Array(bytes.buffer, at - head, head + size)
+  const room = messageRoom(topic, ack, size)
+  if (size > 0) room.bytes.set(payload, room.at)
+  return room.frame(size)
 }
 
 /**
@@ -49,25 +49,24 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
 export function messageRoom(topic: string, ack: MessageFrame['ack'], size: number): FrameRoom {
   const field = fieldOf(topic)
   const head = headBytes(field, ack, size)
-  const room = frameRoom(head + size) as { bytes: Buffer; at: number }
+  const room = frameRoom(head + size)
   writeHead(room.bytes, room.at, field, ack, size)
   room.at += head
-  last.memory = room.bytes.buffer
-  last.at = room.bytes.byteOffset + room.at
+  room.head = head
+  last.room = room
   last.size = size
-  last.head = head
-  last.topic = topic
-  last.field = field
+  if (field !== last.field) {
+    last.topic = topic
+    last.field = field
+  }
   last.ack = ack
   return room
 }
 
-/** The room given out last. */
+/** What messages were given room for last. */
 const last = {
-  memory: new ArrayBuffer(0) as ArrayBufferLike,
-  at: -1,
+  room: frameRoom(0),
   size: 0,
-  head: 0,
   topic: '',
   field: new Uint8Array(0) as Uint8Array,
   ack: 0,
@@ -80,9 +79,9 @@ export const APART_BYTES = 8_192
 export function encodeHead(topic: string, ack: MessageFrame['ack'], size: number): Uint8Array {
   const field = fieldOf(topic)
   const head = headBytes(field, ack, size)
-  const { bytes, at } = frameRoom(head)
-  writeHead(bytes, at, field, ack, size)
-  return new Uint8Array(bytes.buffer, at, head)
+  const room = frameRoom(head)
+  writeHead(room.bytes, room.at, field, ack, size)
+  return room.frame(head)
 }
 
 /** Bytes of a frame with a payload of so many, behind its length and its tag. */

@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 /** Beyond this a text is made anew: names and ids are short. */
 const LENGTH_MAX = 64
 

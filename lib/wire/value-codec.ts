@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { Packr, Unpackr } from 'msgpackr'
 import { ProtocolError } from '../errors.js'
 

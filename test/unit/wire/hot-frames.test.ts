@@ -1,6 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { PREFIX_BYTES } from '../../../lib/wire/frame.js'
+import { frameRoom } from '../../../lib/wire/frame-space.js'
 import {
   decodeMessage,
   encodeHead,
@@ -44,10 +45,12 @@ test('a payload that was written where it belongs is not moved, and the frame is
   fc.assert(
     fc.property(message, fc.constantFrom(0 as const, 1 as const, 2 as const), fc.boolean(), (frame, ack, other) => {
       const { topic, payload } = frame
-      const { bytes, at } = messageRoom(topic, frame.ack, payload.length)
-      const placed = new Uint8Array(bytes.buffer, at, payload.length)
+      const room = messageRoom(topic, frame.ack, payload.length)
+      const placed = room.view(payload.length)
       placed.set(payload)
+      const atOnce = Buffer.from(encodeMessage({ ...frame, payload: placed }))
       const wanted = Buffer.from(encodeMessage(frame))
+      t.is(Buffer.compare(atOnce, wanted), 0)
       const made = encodeMessage({ ...frame, payload: placed })
       t.is(Buffer.compare(made, wanted), 0)
       if (payload.length > 0) t.is(made.byteOffset + made.length, placed.byteOffset + placed.length)
@@ -59,6 +62,17 @@ test('a payload that was written where it belongs is not moved, and the frame is
     }),
     { numRuns: 500 },
   )
+})
+
+test('what was viewed in room that was for no message gets a head of its own', t => {
+  messageRoom('topic', 2, 200)
+  const payload = frameRoom(200).view(200).fill(7)
+  const frame = { kind: 'message', topic: 'topic', ack: 2 } as const
+  const wanted = Buffer.from(encodeMessage({ ...frame, payload: new Uint8Array(200).fill(7) }))
+  messageRoom('topic', 2, 200)
+  const other = frameRoom(200).view(200).fill(7)
+  t.is(Buffer.compare(encodeMessage({ ...frame, payload: other }), wanted), 0)
+  t.is(Buffer.compare(encodeMessage({ ...frame, payload }), wanted), 0)
 })
 
 test('a head and what follows it are the frame', t => {
