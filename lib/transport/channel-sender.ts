@@ -150,7 +150,8 @@ export class ChannelSender {
     const bodyBytes = body?.reduce((sum, { length }) => sum + length, 0) ?? 0
     const frame = body ? encodeHead(topic, ack, bodyBytes) : encodeMessage({ kind: 'message', topic, ack, payload })
     const bytes = frame.length + bodyBytes
-    const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told }
+    const alone = members.length === 1
+    const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told, alone }
     for (const member of members) {
       const queue = this.#members.get(member.id)
       if (queue === undefined) {

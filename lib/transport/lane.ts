@@ -15,6 +15,8 @@ export interface LaneItem {
   readonly topic: string
   readonly ack: 0 | 1 | 2
   readonly told: OutcomeListener | undefined
+  /** Whether it goes to one member only. */
+  readonly alone: boolean
 }
 
 /** What a lane tells its member queue. */
@@ -32,7 +34,11 @@ const BACK_OFF_MIN_MS = 100
 const BACK_OFF_MAX_MS = 2_000
 const UNACKNOWLEDGED_LIMIT = 65_536
 const TOPIC_LIMIT = 1_024
-/** Messages somebody waits for that go out together. */
+/**
+ * Messages somebody waits for that go out together, to several members. With a single one half of what is under way is:
+ * it works on that half while we make the other, and neither falls asleep, which takes longer than the rest. Several
+ * overlap as it is, and to wake each of them more often costs more than it brings.
+ */
 const AWAITED_TOGETHER = 16
 const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
@@ -63,6 +69,8 @@ export class Lane {
   #first: Unacknowledged | undefined
   #last: Unacknowledged | undefined
   #unacknowledged = 0
+  /** Of those the ones that have been written since the last flush of ours. */
+  #gathered = 0
   #sent = 0
   #topics = new Set<string>()
   #lastTopic = ''
@@ -174,7 +182,10 @@ export class Lane {
     this.#last = entry
     this.#unacknowledged += 1
     // Not all of a turn's at the end: the member works on the first while we make the next.
-    if (this.#sent % AWAITED_TOGETHER === 0) this.#connection?.flush()
+    this.#gathered += 1
+    if (item.alone ? 2 * this.#gathered < this.#unacknowledged : this.#gathered < AWAITED_TOGETHER) return
+    this.#gathered = 0
+    this.#connection?.flush()
   }
 
   #pump(): void {
@@ -268,6 +279,7 @@ export class Lane {
     this.#first = undefined
     this.#last = undefined
     this.#unacknowledged = 0
+    this.#gathered = 0
     this.#sent = 0
     this.#topics = new Set()
     this.#lastTopic = ''

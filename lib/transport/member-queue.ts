@@ -95,7 +95,7 @@ export class MemberQueue {
   /** `false`: too much is waiting, or the member is gone. */
   putControl(frame: Uint8Array): boolean {
     if (this.#closed || this.#control.queued >= CONTROL_QUEUE_LIMIT) return false
-    this.#control.put({ frame, body: undefined, bytes: frame.length, topic: '', ack: 0, told: undefined })
+    this.#control.put({ frame, body: undefined, bytes: frame.length, topic: '', ack: 0, told: undefined, alone: true })
     return true
   }
 

@@ -149,13 +149,13 @@ function setUp(options: { queueLimitBytes?: number; dirtyKeyLimit?: number } = {
     control: frame => void log.push(frame.kind),
     refill: (_member, topic, keys, lost) => void log.push(`refill ${topic} ${[...keys].join()} ${lost}`),
   })
-  const put = (text: string, key?: string, ack: 0 | 1 | 2 = 0): boolean => {
+  const put = (text: string, key?: string, ack: 0 | 1 | 2 = 0, alone = true): boolean => {
     const frame = encodeFrame({ kind: 'message', topic: 't', ack, payload: Buffer.from(text) })
     const told = (_member: unknown, outcome: string, final: boolean): void => {
       log.push(`${text} ${outcome} ${final}`)
       heard?.(text)
     }
-    return queue.put({ frame, body: undefined, bytes: frame.length, topic: 't', ack, told }, key, false)
+    return queue.put({ frame, body: undefined, bytes: frame.length, topic: 't', ack, told, alone }, key, false)
   }
   return { stage, queue, log, put }
 }
@@ -175,6 +175,28 @@ test('the first message dials; what is put within a turn leaves as one write aft
   stage.endOfTurn()
   t.deepEqual(remote.texts, ['one', 'two', 'three'])
   t.is(remote.writes, 2)
+})
+
+test('of messages somebody waits for, half of what is under way leaves before the turn is over; to several 16', t => {
+  for (const [alone, gone] of [
+    [true, [1, 2, 2, 4, 4, 4, 4, 8, ...new Array(7).fill(8), 16, 16]],
+    [false, [...new Array(15).fill(0), 16, 16]],
+  ] as const) {
+    const { stage, put } = setUp()
+    put('')
+    stage.endOfTurn()
+    const remote = stage.dialled[0] as Remote
+    remote.welcome()
+    stage.endOfTurn()
+    const before = remote.texts.length
+    const found = gone.map(() => {
+      put('x', undefined, 2, alone)
+      return remote.texts.length - before
+    })
+    t.deepEqual(found, [...gone])
+    stage.endOfTurn()
+    t.is(remote.texts.length - before, gone.length)
+  }
 })
 
 test('a key whose message overflowed stays behind until the queue has drained, then refill names it', t => {
