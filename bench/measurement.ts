@@ -1,6 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import type { MemberReply, Order } from './member-process.js'
 import { MemberProcess, QUANTILES } from './member-process.js'
+import type { EchoMemberConfig } from './peers/echo-member.js'
 import type { ReplicationMemberConfig } from './replication-member.js'
 
 /** Processes that replicate among themselves; the first writes, the others are counted. */
@@ -10,9 +11,12 @@ export interface Group {
   readonly extraCpuMs?: () => number
 }
 
-/** What is written. `raw`: messages of the channel; `delta`: session deltas; `map`: puts; `set`, `get`: commands. */
+/**
+ * What is written. `raw`: messages of the channel; `delta`: session deltas; `map`: puts; `set`, `get`: commands; `echo`:
+ * messages over a bare socket.
+ */
 export interface Load {
-  readonly kind: 'raw' | 'delta' | 'map' | 'set' | 'get'
+  readonly kind: 'raw' | 'delta' | 'map' | 'set' | 'get' | 'echo'
   readonly bytes: number
   readonly ack: 'none' | 'received' | 'applied'
   readonly writers: number
@@ -90,6 +94,20 @@ export async function ourGroup(groups: Groups, nodes: number): Promise<Group> {
     const config: ReplicationMemberConfig = { name: `bench${index}`, ...shared }
     const member = MemberProcess.node('replication-member', config, config.name)
     members.push(member)
+    await member.reply('ready')
+  }
+  return group
+}
+
+/** Two processes with a connection and nothing else: what asking and being answered takes by itself. */
+export async function echoGroup(groups: Groups): Promise<Group> {
+  const port = randomInt(25_000, 30_000)
+  const members: MemberProcess[] = []
+  const group = groups.add({ members })
+  for (const role of ['answers', 'asks'] as const) {
+    const config: EchoMemberConfig = { role, port }
+    const member = MemberProcess.node('peers/echo-member', config, role)
+    members.unshift(member)
     await member.reply('ready')
   }
   return group

@@ -1,11 +1,20 @@
 import { type Bench, type BenchOptions, type BenchResult, find, medianRows, type Row } from './bench.js'
 import { latencySeries, loadMeasures, valuesOf } from './load-rows.js'
-import { type Duration, type Group, Groups, type Load, type Measured, measure, ourGroup } from './measurement.js'
+import {
+  type Duration,
+  echoGroup,
+  type Group,
+  Groups,
+  type Load,
+  type Measured,
+  measure,
+  ourGroup,
+} from './measurement.js'
 import { RedisPeer } from './peers/redis.js'
 import { peerTargets } from './peers/targets.js'
 import { TribesPeer } from './peers/tribes.js'
 
-type Side = 'tribeline' | 'tribes' | 'redis' | 'ioredis' | 'ioredis-auto'
+type Side = 'tribeline' | 'socket' | 'tribes' | 'redis' | 'ioredis' | 'ioredis-auto'
 
 interface PeerCase {
   readonly side: Side
@@ -79,6 +88,7 @@ function cases({ quick, pick }: BenchOptions): Map<number, PeerCase[]> {
         }
         all.push({ side: 'tribes', nodes, load: { kind: 'raw', ...load } })
         if (load === none) continue
+        if (load === one) all.push({ side: 'socket', nodes, load: { kind: 'echo', ...load } })
         all.push({ side: 'ioredis', nodes: 1, load: { kind: 'set', ...load } })
         all.push({ side: 'redis', nodes: 1, load: { kind: 'set', ...load } })
       }
@@ -86,7 +96,9 @@ function cases({ quick, pick }: BenchOptions): Map<number, PeerCase[]> {
     if (nodes <= 3) all.push(...mapCases(nodes, quick))
     if (nodes === 2) all.push(...redisCases(quick))
   }
-  return groupBy(unique(all), ({ nodes }) => nodes)
+  const isPicked = ({ load }: PeerCase): boolean =>
+    (['ack', 'writers', 'kind'] as const).every(name => pick(name)?.includes(String(load[name])) ?? true)
+  return groupBy(unique(all).filter(isPicked), ({ nodes }) => nodes)
 }
 
 /** Like for like: a put of 1 KiB over an older one and a session write. */
@@ -133,6 +145,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
       try {
         const sides = new Map<Side, Group>([['tribeline', await ourGroup(groups, nodes)]])
         if (tribes) sides.set('tribes', await tribes.group(nodes))
+        if (own.some(({ side }) => side === 'socket')) sides.set('socket', await echoGroup(groups))
         const wanted = nodes === Math.min(...byNodes.keys()) ? [...own, ...withServer] : own
         if (redis && wanted.length > own.length) {
           for (const client of REDIS_CLIENTS) sides.set(client, groups.add(await redis.client(client)))

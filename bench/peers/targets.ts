@@ -60,6 +60,8 @@ export function peerTargets(find: Find): Target[] {
     atMost(`p50 of one applied delta, ${bytes} B: Tribes sync ack`, 1, ratio(own, sync))
     const redis = find({ side: 'ioredis', kind: 'set', bytes, writers: 1 }, 'p50Ms')
     atMost(`p50 of one applied delta, ${bytes} B: ioredis SET`, 1, ratio(own, redis))
+    const echo = find({ side: 'socket', bytes }, 'p50Ms')
+    atMost(`p50 of one applied delta, ${bytes} B: echo over a bare socket`, 1.25, ratio(own, echo))
   }
   for (const nodes of [2, 4]) {
     for (const bytes of [64, 256, 1_024]) {
