@@ -10,3 +10,30 @@ export function cookieIn(header: string, prefix: string): string | undefined {
   }
   return undefined
 }
+
+/** What goes on with a name, so that it is another one. */
+const NAME_PART = /[\w.-]/
+
+/**
+ * One value in a `Cookie` header, as it was sent, if the first mention of its name, but in longer ones, is plainly that
+ * cookie: then every parser finds the same one. Undefined: it is not there, or a parser has to say.
+ */
+export function plainCookie(header: string, name: string): string | undefined {
+  for (let at = header.indexOf(name); at !== -1; at = header.indexOf(name, at + 1)) {
+    if (!isBegin(header, at)) return undefined
+    const start = at + name.length + 1
+    const next = header[start - 1]
+    if (next === '=') {
+      const end = header.indexOf(';', start)
+      return header.slice(start, end === -1 ? header.length : end)
+    }
+    if (next === undefined || !NAME_PART.test(next)) return undefined
+  }
+  return undefined
+}
+
+/** Whether a cookie begins at `at`, with one space before it or none. */
+function isBegin(header: string, at: number): boolean {
+  if (at === 0 || header[at - 1] === ';') return true
+  return at > 1 && header[at - 1] === ' ' && header[at - 2] === ';'
+}

@@ -1,6 +1,5 @@
 import { Buffer } from 'node:buffer'
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { cookieIn } from './cookie-header.js'
 
 /** Writes that one cookie names at most. */
 export const TOKENS_MAX = 4
@@ -8,6 +7,14 @@ export const TOKENS_MAX = 4
 export const SEATS = 4
 const MAC_BYTES = 16
 const VALUE = /^(?:[\w-]{22}\.[0-9a-z]{1,11}~){1,4}[\w-]{22}$/
+
+/** What the cookie of a seat says. */
+export interface SeatValue {
+  readonly seat: number
+  readonly value: string
+}
+
+const NO_VALUES: readonly SeatValue[] = []
 
 /**
  * The cookies that name the last writes a client has seen: `<token>[~<token>…]~<HMAC>`, some 50 characters for one. A
@@ -34,14 +41,18 @@ export class SeenCookie {
     this.#secrets = secrets
   }
 
-  /** Whether a `Cookie` header may have any of them; cheap. */
-  isIn(header: string): boolean {
-    return header.includes(this.#name)
-  }
-
-  /** The value of a seat in a `Cookie` header, found without reading other cookies. */
-  find(header: string, seat: number): string | undefined {
-    return cookieIn(header, this.#prefixes[seat] as string)
+  /** All of them that a `Cookie` header has, found in one pass and without reading other cookies; the first of a name. */
+  find(header: string): readonly SeatValue[] {
+    let found = NO_VALUES
+    for (let at = header.indexOf(this.#name); at !== -1; at = header.indexOf(this.#name, at + 1)) {
+      if (at > 0 && header[at - 1] !== ' ' && header[at - 1] !== ';') continue
+      const seat = this.#prefixes.findIndex(prefix => header.startsWith(prefix, at))
+      if (seat === -1 || found.some(other => other.seat === seat)) continue
+      const end = header.indexOf(';', at)
+      const value = header.slice(at + (this.#prefixes[seat] as string).length, end === -1 ? header.length : end)
+      found = [...found, { seat, value }]
+    }
+    return found
   }
 
   /** The tokens in a value, oldest first, signed or not; undefined for what {@link issue} never makes. */

@@ -1,11 +1,15 @@
+import { Buffer } from 'node:buffer'
 import { parseCookie, stringifySetCookie } from 'cookie'
 import { sign, unsign } from 'cookie-signature'
 import { LRUCache } from 'lru-cache'
 import { InvalidOptionError } from '../../errors.js'
+import { plainCookie } from './cookie-header.js'
 import { type CookieRouting, readCookieValue, writeCookieValue } from './cookie-value.js'
 
-/** Verified cookie values remembered, so that a busy client's signature is computed once. */
+/** Verified cookies remembered, so that a busy client's are read, and their signature computed, once. */
 const VERIFIED_MAX = 10_000
+/** Longest cookie value that is remembered. */
+const VERIFIED_LENGTH_MAX = 1_024
 /** Longest cookie value that is looked at. */
 const VALUE_LENGTH_MAX = 4096
 /** Names of members; whatever else a client sends as its route is as good as none. */
@@ -39,6 +43,12 @@ export interface SentCookies {
   readonly isCurrent: boolean
 }
 
+/** What was read beside a session cookie that we signed, and by which route cookie. */
+interface Verified {
+  readonly sent: SentCookies & { readonly id: string }
+  readonly routeCookie: string | undefined
+}
+
 const NO_COOKIES: SentCookies = { id: undefined, route: undefined, isCurrent: true }
 
 /**
@@ -53,7 +63,8 @@ export class SessionCookie {
   /** How it carries the route. */
   readonly routing: CookieRouting
   readonly #secrets: readonly string[]
-  readonly #verified = new LRUCache<string, string>({ max: VERIFIED_MAX })
+  /** By the session cookie's value as it came. */
+  readonly #verified = new LRUCache<string, Verified>({ max: VERIFIED_MAX })
 
   /**
    * The first secret signs, all of them verify; put a new one in front to rotate.
@@ -85,16 +96,18 @@ export class SessionCookie {
   /** What the `Cookie` header of a request says. */
   read(header: string | undefined, routeCookie: string | undefined): SentCookies {
     if (header === undefined) return NO_COOKIES
-    const cookies = parseCookie(header)
-    const sent = cookies[this.name]
-    const value = sent === undefined || sent.length > VALUE_LENGTH_MAX ? undefined : readCookieValue(sent)
-    const companion = routeCookie === undefined ? undefined : cookies[routeCookie]
-    const route = companion ?? value?.route
-    return {
-      id: value === undefined ? undefined : this.#idOf(value.signed),
-      route: route !== undefined && ROUTE.test(route) ? route : undefined,
-      isCurrent: value === undefined || value.routing === this.routing,
+    const plain = plainCookie(header, this.name)
+    if (plain === undefined) return this.#parse(header, routeCookie)
+    const known = this.#verified.get(plain)
+    if (known !== undefined && known.routeCookie === routeCookie) {
+      const { sent } = known
+      if (routeCookie === undefined) return sent
+      const route = plainCookie(header, routeCookie)
+      if (route !== undefined && route === sent.route) return sent
     }
+    const sent = this.#parse(header, routeCookie, known?.sent.id)
+    this.#remember(plain, sent, routeCookie)
+    return sent
   }
 
   /**
@@ -119,18 +132,39 @@ export class SessionCookie {
     return setCookie(name, value, secure, this.options)
   }
 
+  /** `id`: that of the session cookie, if it is known. */
+  #parse(header: string, routeCookie: string | undefined, id?: string): SentCookies {
+    const cookies = parseCookie(header)
+    const sent = cookies[this.name]
+    const value = sent === undefined || sent.length > VALUE_LENGTH_MAX ? undefined : readCookieValue(sent)
+    const companion = routeCookie === undefined ? undefined : cookies[routeCookie]
+    const route = companion ?? value?.route
+    return {
+      id: id ?? (value === undefined ? undefined : this.#idOf(value.signed)),
+      route: route !== undefined && ROUTE.test(route) ? route : undefined,
+      isCurrent: value === undefined || value.routing === this.routing,
+    }
+  }
+
   /** The id, or undefined when no secret of ours has signed it. */
   #idOf(signed: string): string | undefined {
-    const known = this.#verified.get(signed)
-    if (known !== undefined) return known
     for (const secret of this.#secrets) {
       const id = unsign(signed, secret)
-      if (id === false || id === '') continue
-      this.#verified.set(signed, id)
-      return id
+      if (id !== false && id !== '') return id
     }
     return undefined
   }
+
+  #remember(plain: string, { id, route, isCurrent }: SentCookies, routeCookie: string | undefined): void {
+    if (id === undefined || plain.length > VERIFIED_LENGTH_MAX) return
+    const sent = { id: copied(id), route: route === undefined ? undefined : copied(route), isCurrent }
+    this.#verified.set(copied(plain), { sent, routeCookie })
+  }
+}
+
+/** The same text in memory of its own: a piece of a header would keep all of it. */
+function copied(text: string): string {
+  return Buffer.from(text).toString()
 }
 
 /**

@@ -61,11 +61,9 @@ export class ReadYourWrites {
 
   /** What a `Cookie` header names and this copy lacks, and what to refuse; undefined: nothing of either. */
   unseen(header: string | undefined): Unseen | undefined {
-    if (header === undefined || !this.cookie.isIn(header)) return undefined
+    if (header === undefined) return undefined
     let unseen: Unseen | undefined
-    for (let seat = 0; seat < SEATS; seat++) {
-      const value = this.cookie.find(header, seat)
-      if (value === undefined) continue
+    for (const { seat, value } of this.cookie.find(header)) {
       const tokens = this.cookie.tokens(value)
       if (tokens?.every(token => this.#isHere(token))) continue
       // Signatures are computed for these alone: what is here needs no waiting, whoever named it.

@@ -152,13 +152,14 @@ export class SessionGate<R> {
   answer(session: Session, sent: SentCookies, secure: () => boolean): readonly string[] {
     const { cookie } = this
     if (session.isInvalidated) return sent.id === undefined ? NONE : [cookie.clear(secure())]
-    // Of a session another request renamed, only that request's client may learn the new id.
-    if (session.key === undefined || !session.isValid || session.isRenamed) return NONE
+    if (session.key === undefined) return NONE
     const { cookie: routeCookie, member } = this.#route
     const isRolling = this.#options.rolling === true
     const tellsId = isRolling || session.id !== sent.id || this.#route.tellsId(sent)
     const tellsRoute = routeCookie !== undefined && (isRolling || sent.route !== member)
     if (!tellsId && !tellsRoute) return NONE
+    // Of a session another request renamed, only that request's client may learn the new id.
+    if (!session.isValid || session.isRenamed) return NONE
     const isSecure = secure()
     const cookies: string[] = []
     if (tellsId) cookies.push(cookie.issue(session.id, isSecure, member, session.endsInMs))

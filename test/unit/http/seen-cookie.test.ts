@@ -49,10 +49,19 @@ test('it is found among others', t => {
     'a=seen=y;seen=x;b=',
     'xseen=y;seen=x',
   ]) {
-    t.is(cookie.find(header, 0), 'x', header)
-    t.true(cookie.isIn(header))
-    t.is(cookie.find(header, 1), undefined, header)
-    t.is(cookie.find(header.replaceAll('seen=', 'seen.3='), 3), 'x', header)
+    t.deepEqual(cookie.find(header), [{ seat: 0, value: 'x' }], header)
+    t.deepEqual(cookie.find(header.replaceAll('seen=', 'seen.3=')), [{ seat: 3, value: 'x' }], header)
   }
-  for (const header of ['', 'seen', 'unseen=x', 'a=seen=x', 'seen =x']) t.is(cookie.find(header, 0), undefined, header)
+  for (const header of ['', 'seen', 'unseen=x', 'a=seen=x', 'seen =x', 'seen.4=x']) {
+    t.deepEqual(cookie.find(header), [], header)
+  }
+})
+
+test('all of them are found, and the first of each name', t => {
+  const header = 'seen.2=a; seen=b; seen.20=c; seen.2=d; unseen=e; seen=f; seen.1='
+  t.deepEqual(cookie.find(header), [
+    { seat: 2, value: 'a' },
+    { seat: 0, value: 'b' },
+    { seat: 1, value: '' },
+  ])
 })

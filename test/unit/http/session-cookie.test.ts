@@ -1,5 +1,6 @@
 import test from 'ava'
 import { sign } from 'cookie-signature'
+import fc from 'fast-check'
 import { SessionCookie } from '../../../lib/http/cookies/session-cookie.js'
 
 /** The id in a cookie of this value, which is percent-encoded on its way. */
@@ -23,6 +24,38 @@ test('values that were not signed by us are nobody’s', t => {
     t.is(idIn(cookie, value), undefined, value)
   }
   t.is(idIn(cookie, `s:${sign('a'.repeat(5000), 'new')}`), undefined)
+})
+
+test('what is remembered is read as the first time, whatever stands around it', t => {
+  const make = (): SessionCookie => new SessionCookie('sid', 'secret', {}, 'suffix')
+  const signed = sign('a', 'secret')
+  const values = [`s%3A${encodeURIComponent(signed)}`, `s:${signed}~n1`, `s:${sign('b', 'secret')}`, `s:${signed}x`, '']
+  const cookies = values.flatMap(value => [`sid=${value}`, `sid =${value}`, `sid=${value} `, `xsid=${value}`])
+  const others = [
+    'x=y',
+    'x=y sid=z',
+    'sid.seen=x',
+    'sid-2=x sid=y',
+    'sid$=x',
+    `x=y sid=${values[1]}`,
+    'route=n2',
+    'route=n%33',
+    'route=n2\t',
+    'route=?',
+    'sid',
+    '=',
+  ]
+  const pieces = fc.constantFrom(...cookies, ...others)
+  const header = fc.array(fc.tuple(pieces, fc.constantFrom('; ', ';', ';  ', ';\t', ' ')), { maxLength: 5 })
+  const cookie = make()
+  for (const value of values) cookie.read(`sid=${value}; route=n1`, 'route')
+  const check = fc.property(header, fc.constantFrom('route', undefined), (parts, route) => {
+    const text = parts.flat().join('')
+    const first = make().read(text, route)
+    t.deepEqual(cookie.read(text, route), first, text)
+    t.deepEqual(cookie.read(text, route), first, text)
+  })
+  fc.assert(check, { numRuns: 500 })
 })
 
 test('secure follows the connection unless it is set', t => {
