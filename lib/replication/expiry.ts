@@ -139,7 +139,7 @@ export class Expiry {
     const record = this.#state.visible(key)
     if (record === undefined || clock.isAhead(above, env.clusterTime())) return record
     clock.observe(above)
-    record.access = { ...clock.tick(env.clusterTime()), origin: env.id }
+    record.access = clock.access(env.clusterTime(), env.id)
     return record
   }
 

@@ -14,23 +14,23 @@ const COUNTER_LIMIT = 65_536
 
 /**
  * Hybrid logical clock (Kulkarni et al., 2014) on the group's cluster time. Pure: the time is handed in.
- * Each `tick` is above every earlier tick and every stamp observed, so causality beats clocks; a full counter carries
+ * Each stamp is above every earlier one and every stamp observed, so causality beats clocks; a full counter carries
  * into the milliseconds.
  */
 export class HybridClock {
   #wallMs = 0
   #counter = 0
 
-  /** The next time for a write or a use, with `nowMs` of cluster time. */
-  tick(nowMs: number): HybridTime {
-    this.#advance(nowMs)
-    return { wallMs: this.#wallMs, counter: this.#counter }
-  }
-
-  /** The same, as the stamp of a write. */
+  /** The stamp of a write, with `nowMs` of cluster time. */
   stamp(nowMs: number, origin: MemberId, seq: number): Stamp {
     this.#advance(nowMs)
     return { wallMs: this.#wallMs, counter: this.#counter, origin, seq }
+  }
+
+  /** The stamp of a use. */
+  access(nowMs: number, origin: MemberId): AccessStamp {
+    this.#advance(nowMs)
+    return { wallMs: this.#wallMs, counter: this.#counter, origin }
   }
 
   #advance(nowMs: number): void {

@@ -50,9 +50,7 @@ export class Touches {
     const record = this.#state.visible(key)
     if (record === undefined) return
     const now = this.#state.now()
-    // Not spread: that costs more than the rest of a read.
-    const { wallMs, counter } = clock.tick(env.clusterTime())
-    record.access = { wallMs, counter, origin: env.id }
+    record.access = clock.access(env.clusterTime(), env.id)
     record.usedAtMs = now
     const limit = maxInactiveMs(record)
     if (limit !== undefined && now - record.announcedAtMs >= this.granularityMs(limit)) this.#dirty.add(key)

@@ -4,11 +4,20 @@
  */
 export function cookieIn(header: string, prefix: string): string | undefined {
   for (let at = header.indexOf(prefix); at !== -1; at = header.indexOf(prefix, at + 1)) {
-    if (at > 0 && header[at - 1] !== ' ' && header[at - 1] !== ';') continue
-    const end = header.indexOf(';', at)
-    return header.slice(at + prefix.length, end === -1 ? header.length : end)
+    if (mayBegin(header, at)) return valueAt(header, at + prefix.length)
   }
   return undefined
+}
+
+/** Whether a cookie may begin at `at`. */
+export function mayBegin(header: string, at: number): boolean {
+  return at === 0 || header[at - 1] === ' ' || header[at - 1] === ';'
+}
+
+/** The value that begins at `start`, as it was sent. */
+export function valueAt(header: string, start: number): string {
+  const end = header.indexOf(';', start)
+  return header.slice(start, end === -1 ? header.length : end)
 }
 
 /** What goes on with a name, so that it is another one. */
@@ -23,16 +32,13 @@ export function plainCookie(header: string, name: string): string | undefined {
     if (!isBegin(header, at)) return undefined
     const start = at + name.length + 1
     const next = header[start - 1]
-    if (next === '=') {
-      const end = header.indexOf(';', start)
-      return header.slice(start, end === -1 ? header.length : end)
-    }
+    if (next === '=') return valueAt(header, start)
     if (next === undefined || !NAME_PART.test(next)) return undefined
   }
   return undefined
 }
 
-/** Whether a cookie begins at `at`, with one space before it or none. */
+/** Whether a cookie certainly begins at `at`, with one space before it or none. */
 function isBegin(header: string, at: number): boolean {
   if (at === 0 || header[at - 1] === ';') return true
   return at > 1 && header[at - 1] === ' ' && header[at - 2] === ';'

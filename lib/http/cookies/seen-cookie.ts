@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import { mayBegin, valueAt } from './cookie-header.js'
 
 /** Writes that one cookie names at most. */
 export const TOKENS_MAX = 4
@@ -45,12 +46,10 @@ export class SeenCookie {
   find(header: string): readonly SeatValue[] {
     let found = NO_VALUES
     for (let at = header.indexOf(this.#name); at !== -1; at = header.indexOf(this.#name, at + 1)) {
-      if (at > 0 && header[at - 1] !== ' ' && header[at - 1] !== ';') continue
+      if (!mayBegin(header, at)) continue
       const seat = this.#prefixes.findIndex(prefix => header.startsWith(prefix, at))
       if (seat === -1 || found.some(other => other.seat === seat)) continue
-      const end = header.indexOf(';', at)
-      const value = header.slice(at + (this.#prefixes[seat] as string).length, end === -1 ? header.length : end)
-      found = [...found, { seat, value }]
+      found = [...found, { seat, value: valueAt(header, at + (this.#prefixes[seat] as string).length) }]
     }
     return found
   }
