@@ -1,5 +1,8 @@
+import { writeBytes } from './codec-writer.js'
 import type { AttributeState } from './delta.js'
 import type { Hash64 } from './mix.js'
+import type { Stamp } from './replica-contract.js'
+import { copyOf } from './value-memory.js'
 
 /** From so many on names are found by an index instead of one after another. */
 const LISTED_MAX = 16
@@ -11,6 +14,10 @@ type NameIndex = Map<string, number>
 /** An attribute with its name, and its part in the record's hash. */
 export interface HeldAttribute extends AttributeState {
   readonly name: string
+  stamp: Stamp
+  value: Uint8Array | undefined
+  /** Bytes of memory behind the value that nobody else knows of; 0 when somebody may. */
+  room: number
   /** Undefined until somebody asks for the hash: of many writes in between only the last is mixed in. */
   mix: Hash64 | undefined
 }
@@ -18,7 +25,9 @@ export interface HeldAttribute extends AttributeState {
 /**
  * The attributes of one record, those removed included, in the order in which they first came. A list: a record has few,
  * and a hash table for each would take twice the memory. What {@link snapshot} gives out never changes: the list is
- * copied by the first write after it (copy on write), so that a request's view of a session costs nothing.
+ * copied by the first write after it (copy on write), so that a request's view of a session costs nothing. What nobody
+ * has been given, as on members that only keep a copy, is written over where it lies: memory for a value outside the
+ * heap costs several times more than copying it, and collecting it more than that.
  */
 export class AttributeList implements Iterable<[string, HeldAttribute]> {
   #cells: HeldAttribute[] = NO_CELLS
@@ -35,27 +44,44 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
     return this.#cells
   }
 
+  /** To be looked at only now; see {@link lend}. */
   get(name: string): HeldAttribute | undefined {
     return find(this.#cells, this.#index, name)
   }
 
-  /** Adds an attribute, or replaces the one of its name. */
-  set(cell: HeldAttribute): void {
+  /** A value that stays as it is. */
+  lend(name: string): Uint8Array | undefined {
+    const cell = this.get(name)
+    if (cell === undefined) return undefined
+    cell.room = 0
+    return cell.value
+  }
+
+  /** Adds an attribute, or replaces the one of its name. `isLent`: the value's bytes are somebody else's, and copied. */
+  set(name: string, stamp: Stamp, value: Uint8Array | undefined, isLent: boolean): void {
+    const place = placeOf(this.#cells, this.#index, name)
+    if (this.#snapshot !== undefined) this.#leave()
     const cells = this.#cells
-    const { name } = cell
-    const place = placeOf(cells, this.#index, name)
-    const isShared = this.#snapshot !== undefined
-    this.#snapshot = undefined
     if (place !== -1) {
-      if (isShared) this.#cells = cells.slice()
-      this.#cells[place] = cell
+      const cell = cells[place] as HeldAttribute
+      if (!isLent || value === undefined || !overwrite(cell, stamp, value)) {
+        cells[place] = cellOf(name, stamp, value, isLent)
+      }
       return
     }
+    const cell = cellOf(name, stamp, value, isLent)
     // To its very size: a list that grows makes room for seventeen, and most have five.
-    if (isShared || cells.length < LISTED_MAX) this.#cells = [...cells, cell]
+    if (cells.length < LISTED_MAX) this.#cells = [...cells, cell]
     else cells.push(cell)
     if (this.#index !== undefined) this.#index.set(name, this.#cells.length - 1)
     else if (this.#cells.length > LISTED_MAX) this.#index = new Map(this.#cells.map((held, at) => [held.name, at]))
+  }
+
+  /** Goes on with a copy of the list that was given out. */
+  #leave(): void {
+    this.#snapshot = undefined
+    this.#cells = this.#cells.slice()
+    for (const cell of this.#cells) cell.room = 0
   }
 
   /** Those that have a value, as they are now and stay. */
@@ -73,9 +99,29 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
     return this.#cells.filter(({ value }) => value !== undefined).map(({ name }) => name)
   }
 
+  /** As they are now and stay. */
   [Symbol.iterator](): ArrayIterator<[string, HeldAttribute]> {
+    this.snapshot()
     return this.#cells.map((cell): [string, HeldAttribute] => [cell.name, cell]).values()
   }
+}
+
+function cellOf(name: string, stamp: Stamp, value: Uint8Array | undefined, isLent: boolean): HeldAttribute {
+  if (!isLent || value === undefined) return { name, stamp, value, room: 0, mix: undefined }
+  return { name, stamp, value: copyOf(value), room: value.length, mix: undefined }
+}
+
+/** Puts a value where that of the cell is; `false` if there is no room for it, or so much that it would be wasted. */
+function overwrite(cell: HeldAttribute, stamp: Stamp, value: Uint8Array): boolean {
+  const { room } = cell
+  const { length } = value
+  if (room === 0 || length > room || length < room >>> 1) return false
+  let place = cell.value as Uint8Array
+  if (place.length !== length) cell.value = place = new Uint8Array(place.buffer, place.byteOffset, length)
+  writeBytes(place, 0, value)
+  cell.stamp = stamp
+  cell.mix = undefined
+  return true
 }
 
 /** A record's attributes at one moment, those that have a value. */

@@ -2,23 +2,19 @@ import { ProtocolError } from '../errors.js'
 import { IdTable } from '../wire/id-table.js'
 import { TextTable } from '../wire/text-table.js'
 import type { Hash64 } from './mix.js'
+import { copyFrom } from './value-memory.js'
 
 /** Names of attributes that came last, of all scopes. */
 const NAMES = new TextTable(1_024)
 /** Ids of members that came last. */
 const IDS = new IdTable(256)
 const ID_BYTES = 16
-/**
- * Small values are copied into memory they share: the engine takes three times as long to give each its own. The price
- * is that one of them may keep the others' bytes from being freed, so there are few to a pool.
- */
-const POOL_BYTES = 8_192
-const POOLED_BYTES_MAX = 2_048
-/** Up to here copying byte by byte is cheaper than making the view that `set` wants. */
-const LOOPED_BYTES_MAX = 96
 
-let pool: Uint8Array = new Uint8Array(POOL_BYTES)
-let poolUsed = 0
+/**
+ * How values leave a message: copied; taken, where a large one is nearly all of bytes that nobody else writes to; or
+ * lent, to be looked at until the call is over.
+ */
+export type ValueLease = 'copied' | 'taken' | 'lent'
 
 /**
  * A protobuf reader that trusts nothing: every length is checked against the bytes present. By hand, since reading a
@@ -27,14 +23,13 @@ let poolUsed = 0
 export class FieldReader {
   readonly #bytes: Uint8Array
   readonly #length: number
-  readonly #owned: boolean
+  readonly lease: ValueLease
   #at: number
   #wire = 0
 
-  /** `owned`: nobody else writes to the bytes, now or later. */
-  constructor(bytes: Uint8Array, at = 0, owned = false) {
+  constructor(bytes: Uint8Array, at = 0, lease: ValueLease = 'copied') {
     this.#bytes = bytes
-    this.#owned = owned
+    this.lease = lease
     this.#length = bytes.length
     this.#at = at
   }
@@ -107,7 +102,8 @@ export class FieldReader {
   view(limit: number): Uint8Array {
     const length = this.#limited(limit)
     const at = this.#advance(length)
-    return this.#bytes.subarray(at, at + length)
+    const bytes = this.#bytes
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
   }
 
   /** Bytes of its own, or a small value would keep all it came with in memory. */
@@ -115,21 +111,9 @@ export class FieldReader {
     const length = this.#limited(limit)
     const at = this.#advance(length)
     const bytes = this.#bytes
-    if (length > POOLED_BYTES_MAX) {
-      const value = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
-      // One that came all but alone, as what was put together of two pieces does, keeps nothing else in memory.
-      return this.#owned && 8 * length >= 7 * bytes.buffer.byteLength ? value : new Uint8Array(value)
-    }
-    if (poolUsed + length > POOL_BYTES) {
-      pool = new Uint8Array(POOL_BYTES)
-      poolUsed = 0
-    }
-    const start = poolUsed
-    poolUsed += length
-    if (length <= LOOPED_BYTES_MAX) for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
-    else pool.set(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length), start)
-    // Not `subarray`, which asks what class to make and costs three times as much.
-    return new Uint8Array(pool.buffer, start, length)
+    // One that came all but alone, as what was put together of two pieces does, keeps nothing else in memory.
+    const isAlone = this.lease === 'taken' && 8 * length >= 7 * bytes.buffer.byteLength
+    return isAlone ? new Uint8Array(bytes.buffer, bytes.byteOffset + at, length) : copyFrom(bytes, at, length)
   }
 
   /** Passes over bytes; where they begin. They end where the reader stands then. */

@@ -23,7 +23,7 @@ import {
   writeTouches,
   writeUint,
 } from './codec-parts.js'
-import { FieldReader } from './codec-reader.js'
+import { FieldReader, type ValueLease } from './codec-reader.js'
 import {
   encodeChunk,
   packBits,
@@ -149,13 +149,13 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
 }
 
 /**
- * Reads a message; nothing of it refers to `bytes` afterwards, but the packed records of a state transfer, and where
- * nobody else writes to them (`owned`) a large value.
+ * Reads a message; nothing of it refers to `bytes` afterwards, but the packed records of a state transfer, and the
+ * values of a delta that are not copied.
  * @throws {ProtocolError} and nothing else, whatever the bytes are.
  */
-export function decodeMessage(bytes: Uint8Array, owned = false): ReplicationMessage {
+export function decodeMessage(bytes: Uint8Array, values: ValueLease = 'copied'): ReplicationMessage {
   try {
-    const reader = new FieldReader(bytes, 0, owned)
+    const reader = new FieldReader(bytes, 0, values)
     // A delta as every member writes it, told by its first field: nearly all traffic, and it needs none of the lists below.
     if (bytes[0] === 1 << 3 && bytes[1] === KIND_NUMBERS.delta) return { kind: 'delta', delta: onlyDelta(reader) }
     return assemble(readFields(reader))

@@ -1,14 +1,16 @@
-import type { Context, Delta, RecordSnapshot } from './delta.js'
+import type { Context, Delta, DeltaWrites, RecordSnapshot } from './delta.js'
 import { encodeDelta } from './delta-codec.js'
 import { sameHash } from './mix.js'
 import { PackedRecord } from './packed-record.js'
 import type { ReplicaRecord } from './record.js'
 import type { RecordSummary } from './record-summary.js'
-import type { Dot, RecordKey } from './replica-contract.js'
+import type { AttributeWrites, Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import type { SeenSet } from './seen-set.js'
+import { SmallMap } from './small-map.js'
 import { type AccessStamp, compareAccess, creationDot, NEVER } from './stamp.js'
 import type { UpheldRemovals } from './upheld-removals.js'
+import { copyOf } from './value-memory.js'
 
 /** Of so many records that come with their hash one is hashed here as well. */
 const HASHED_EVERY = 64
@@ -65,7 +67,7 @@ export class DeltaApplier {
     if (beaten && !state.options.rules.absorbingInvalidate) return 'done'
     state.bury(delta.key, delta.stamp)
     if (cause === 'remote') this.#removals.ended(delta.key, delta.stamp)
-    state.remove(delta.key, 'invalidated', cause, delta.writes)
+    state.remove(delta.key, 'invalidated', cause, delta.isLent === true ? copied(delta.writes) : delta.writes)
     return 'done'
   }
 
@@ -237,6 +239,12 @@ export class DeltaApplier {
     // Removing is all that its delta does; unmarked, equal seen-sets could stand over different records.
     state.seen.add(dot.origin, dot.seq)
   }
+}
+
+/** The same writes, to be kept. */
+function copied(writes: DeltaWrites): AttributeWrites {
+  if (writes.size === 0) return writes
+  return new SmallMap([...writes].map(([name, value]) => [name, value === undefined ? value : copyOf(value)]))
 }
 
 /**

@@ -214,7 +214,11 @@ export function readDelta(reader: FieldReader): Delta {
   const isCreation = createdBy === origin && createdAs === seq
   if ((name === 'create') !== isCreation) throw new ProtocolError('Only a creation names its own dot')
   const key = checkedKey(createdBy, createdAs)
-  const delta = { kind: name, key, stamp: { wallMs, counter, origin, seq }, deps, writes }
+  const stamp = { wallMs, counter, origin, seq }
+  const isLent = reader.lease === 'lent'
+  const delta: Delta = isLent
+    ? { kind: name, key, stamp, deps, writes, isLent }
+    : { kind: name, key, stamp, deps, writes }
   return limit === undefined ? delta : { ...delta, limit }
 }
 
@@ -239,7 +243,7 @@ function readWrite(reader: FieldReader, writes: SmallMap<Uint8Array | undefined>
   let value: Uint8Array | undefined
   for (let field = reader.next(end); field !== 0; field = reader.next(end)) {
     if (field === 1) name = reader.text(NAME_BYTES_MAX)
-    else if (field === 2) value = reader.copy(VALUE_BYTES_MAX)
+    else if (field === 2) value = reader.lease === 'lent' ? reader.view(VALUE_BYTES_MAX) : reader.copy(VALUE_BYTES_MAX)
     else reader.skip()
   }
   writes.set(name, value)

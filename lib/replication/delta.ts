@@ -23,6 +23,8 @@ export interface Delta {
   readonly writes: DeltaWrites
   /** With `expire`: the access it judged; a later use beats it. */
   readonly limit?: AccessStamp
+  /** Whether the values lie in memory that is lent for the call: who keeps one copies it. */
+  readonly isLent?: boolean
 }
 
 /** An attribute as replicas keep it; removed ones stay as stamps without a value. */

@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer'
+import { APART_BYTES } from '../wire/hot-frames.js'
 import { bucketOf } from './bucket-index.js'
 import type { Due } from './due-wheel.js'
 import type { Hash64 } from './mix.js'
@@ -18,7 +19,10 @@ const STEPS_MAX = 512
 export interface Glance extends Due {
   /** Local monotonic time of the last use known. */
   readonly usedAtMs: number
+  /** To be looked at only now. */
   value(name: string): Uint8Array | undefined
+  /** A value that stays as it is. */
+  lend(name: string): Uint8Array | undefined
 }
 
 /**
@@ -97,7 +101,10 @@ export class RecordTable {
   outgoing(key: RecordKey, nowMs: number): PackedRecord | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
-    if (typeof entry !== 'number') return new LooseRecord(entry, ageMs(nowMs, entry.usedAtMs), entry.hash)
+    if (typeof entry !== 'number') {
+      if (entry.bytes >= APART_BYTES) entry.live()
+      return new LooseRecord(entry, ageMs(nowMs, entry.usedAtMs), entry.hash)
+    }
     const memory = this.#arena.memory(entry)
     const start = this.#arena.start(entry)
     const age = ageMs(nowMs, memory.readDoubleLE(start + 8))
@@ -240,6 +247,10 @@ class PackedGlance implements Glance {
   }
 
   value(name: string): Uint8Array | undefined {
+    return this.lend(name)
+  }
+
+  lend(name: string): Uint8Array | undefined {
     return packedValue(this.#memory, this.#start + HEADER_BYTES, this.#end, name)
   }
 }

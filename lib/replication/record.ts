@@ -84,9 +84,10 @@ export class ReplicaRecord {
   applyDelta(delta: Delta): string[] {
     let changed: string[] = NO_NAMES
     const { stamp, writes } = delta
+    const isLent = delta.isLent === true
     for (let place = 0; place < writes.size; place++) {
       const name = writes.nameAt(place)
-      if (!this.#set(name, stamp, writes.valueAt(place))) continue
+      if (!this.#set(name, stamp, writes.valueAt(place), isLent)) continue
       // A literal: a list that grows makes room for seventeen, and most have one.
       if (changed.length === 0) changed = [name]
       else changed.push(name)
@@ -99,7 +100,8 @@ export class ReplicaRecord {
   /** Joins a whole record into this one; the names whose value is now another. */
   join(snapshot: RecordSnapshot, nowMs: number): string[] {
     const changed: string[] = []
-    for (const [name, { stamp, value }] of snapshot.attributes) if (this.#set(name, stamp, value)) changed.push(name)
+    for (const [name, { stamp, value }] of snapshot.attributes)
+      if (this.#set(name, stamp, value, false)) changed.push(name)
     for (const [origin, seq] of snapshot.context) this.#extend(origin, seq)
     this.#judge(snapshot.limit)
     this.use(snapshot.access, snapshot.ageMs, nowMs)
@@ -126,8 +128,14 @@ export class ReplicaRecord {
     }
   }
 
+  /** To be looked at only now. */
   value(name: string): Uint8Array | undefined {
     return this.attributes.get(name)?.value
+  }
+
+  /** A value that stays as it is. */
+  lend(name: string): Uint8Array | undefined {
+    return this.attributes.lend(name)
   }
 
   stamp(name: string): Stamp | undefined {
@@ -150,8 +158,9 @@ export class ReplicaRecord {
     this.limit = limit
   }
 
-  #set(name: string, stamp: Stamp, value: Uint8Array | undefined): boolean {
+  #set(name: string, stamp: Stamp, value: Uint8Array | undefined, isLent: boolean): boolean {
     const before = this.attributes.get(name)
+    const hadValue = before?.value !== undefined
     if (before !== undefined && compareStamps(stamp, before.stamp) <= 0) return false
     if (before !== undefined) {
       if (before.mix !== undefined) this.#hash = xor(this.#hash, before.mix)
@@ -159,8 +168,8 @@ export class ReplicaRecord {
     }
     this.#unmixed = true
     this.bytes += name.length + (value?.length ?? 0)
-    this.attributes.set({ name, stamp, value, mix: undefined })
-    return before?.value !== undefined || value !== undefined
+    this.attributes.set(name, stamp, value, isLent)
+    return hadValue || value !== undefined
   }
 
   #extend(origin: MemberId, seq: number): void {

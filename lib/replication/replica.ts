@@ -129,7 +129,7 @@ export class Replica implements RecordStore {
   }
 
   attribute(key: RecordKey, name: string): Uint8Array | undefined {
-    return this.#state.glance(key)?.value(name)
+    return this.#state.glance(key)?.lend(name)
   }
 
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined {

@@ -5,6 +5,7 @@ import type { Clock, Random, Timer } from '../runtime/runtime.js'
 import { ackNumber } from '../transport/types.js'
 import { APART_BYTES, messageRoom } from '../wire/hot-frames.js'
 import { decodeMessage, encodePieces } from './codec.js'
+import type { ValueLease } from './codec-reader.js'
 import { ownRoom } from './delta-codec.js'
 import { bytesOf, Defragmenter, fragments, isPart, joined, PART_BYTES, WHOLE_BYTES_MAX } from './fragments.js'
 import type { HandOverReport } from './hand-over.js'
@@ -83,7 +84,7 @@ export class ReplicaScope implements Freshness {
         try {
           const bytes = this.#whole(payload, from.id)
           if (typeof bytes === 'string') return bytes
-          const message = this.#decode(bytes, bytes !== payload)
+          const message = this.#decode(bytes, bytes === payload ? 'lent' : 'taken')
           if (message === undefined) return 'rejected'
           return replica?.receive(message, from.id, [bytes]) ?? 'deferred'
         } catch (error) {
@@ -214,9 +215,9 @@ export class ReplicaScope implements Freshness {
     return 'rejected'
   }
 
-  #decode(bytes: Uint8Array, isOurs: boolean): ReplicationMessage | undefined {
+  #decode(bytes: Uint8Array, values: ValueLease): ReplicationMessage | undefined {
     try {
-      return decodeMessage(bytes, isOurs)
+      return decodeMessage(bytes, values)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#unreadable++

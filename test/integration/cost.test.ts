@@ -13,8 +13,8 @@ import { SimCluster } from '../../lib/testing/index.js'
 const OVERHEAD_BYTES = 95
 /** Times a value's bytes are moved by `set`, `slice` and `copy` from `Session.set` to the socket, one peer, one batch. */
 const COPIES_OUT = 2
-/** And from the socket to the record of the receiver, besides the one that makes the record's own bytes: the ring's. */
-const COPIES_IN = 1
+/** And from the socket to the record of the receiver, over the value that was there, and to the ring. */
+const COPIES_IN = 2
 /** Looks at the clock for finding a session, setting an attribute and committing it; each takes as long as a copy of 1 KiB. */
 const LOOKS_OUT = 3
 /** And for merging it elsewhere. */

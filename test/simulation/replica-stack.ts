@@ -1,19 +1,20 @@
 import type { FaultyMember, SendReceipt } from '../../lib/channel/topic.js'
 import { MEMBER_ID_RANDOM_BYTES, type Member, type MemberId, memberId } from '../../lib/membership/member.js'
-import { decodeMessage, encodeMessage } from '../../lib/replication/codec.js'
+import { encodeMessage } from '../../lib/replication/codec.js'
 import type { ReplicationMessage } from '../../lib/replication/messages.js'
 import { Replica } from '../../lib/replication/replica.js'
 import type { MessageSendOptions } from '../../lib/replication/replica-state.js'
 import type { Launch } from '../../lib/testing/sim-cluster.js'
 import type { SimNetwork } from '../../lib/testing/sim-network.js'
 import type { Simulator } from '../../lib/testing/simulator.js'
+import { receiveLent } from '../helpers/lent.js'
 import type { NodeSetup, NodeStack, SimNode } from './sim-node.js'
 
 /** So many heartbeats missed are an absence. */
 const SILENT_BEATS = 4
 const RECEIPT_TIMEOUT_MS = 1_000
 
-/** The nodes of one run, by address, so that messages need no encoding, but for those of a state transfer. */
+/** The nodes of one run, by address, so that most messages need no encoding. */
 export interface ReplicaGround {
   readonly sim: Simulator
   readonly network: SimNetwork
@@ -148,8 +149,8 @@ class ReplicaNode implements SimNode {
       .map(({ member }) => member)
       .filter(({ id }) => to === 'all' || to.includes(id))
     const receipt = settled === undefined ? undefined : this.#receipt(targets, ack, options, settled)
-    // Records of a transfer are packed as they are written, so that is to be now.
-    const written = message.kind === 'reconcileChunk' ? encodeMessage(message) : undefined
+    // Records of a transfer are packed as they are written, so that is to be now; deltas are read where they lie.
+    const written = message.kind === 'reconcileChunk' || message.kind === 'delta' ? encodeMessage(message) : undefined
     for (const member of targets) {
       if (random.chance(messages.fullQueue)) {
         mark('message dropped by a full queue')
@@ -164,7 +165,8 @@ class ReplicaNode implements SimNode {
         () => {
           // A message of a stranger has no meaning before the handshake.
           if (!target.#heard.has(this.id)) return
-          const outcome = target.replica.receive(written === undefined ? message : decodeMessage(written), this.id)
+          const { replica } = target
+          const outcome = written ? receiveLent(replica, written, this.id) : replica.receive(message, this.id)
           if (receipt === undefined) return
           target.#carry(this.#member.host, () => receipt(member, outcome), this)
         },

@@ -1,10 +1,11 @@
-import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
+import { encodeMessage } from '../../../lib/replication/codec.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE, type RecordChange, type Stamp } from '../../../lib/replication/replica-contract.js'
 import type { ReplicationRules } from '../../../lib/replication/replication-rules.js'
 import { digestHash } from '../../../lib/replication/seen-set.js'
 import { compareStamps } from '../../../lib/replication/stamp.js'
+import { receiveLent } from '../../helpers/lent.js'
 
 /** A broken promise, with what was broken. */
 export class BrokenPromise extends Error {}
@@ -77,7 +78,7 @@ export function runLossyNetwork(seed: number, rules: Partial<ReplicationRules> =
     const skewMs = below(400) - 200
     const waiting = new Map<number, { copies: number; holders: Set<string>; acked: Acked }>()
     const deliver = (to: Node, bytes: Uint8Array, message: ReplicationMessage, ack: boolean): void => {
-      const outcome = to.replica.receive(decodeMessage(bytes), id)
+      const outcome = receiveLent(to.replica, bytes, id)
       if (!ack || outcome !== 'applied' || message.kind !== 'delta') return
       const { seq } = message.delta.stamp
       travel(to, node, () => {

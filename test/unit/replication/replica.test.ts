@@ -1,13 +1,14 @@
 import test from 'ava'
 import { MessageTooLargeError } from '../../../lib/errors.js'
 import type { MemberId } from '../../../lib/membership/member.js'
-import { decodeMessage, encodeMessage } from '../../../lib/replication/codec.js'
+import { encodeMessage } from '../../../lib/replication/codec.js'
 import { NO_WRITES } from '../../../lib/replication/delta.js'
 import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
 import { MAX_INACTIVE, type RecordChange } from '../../../lib/replication/replica-contract.js'
 import type { ReplicaOptionsInput } from '../../../lib/replication/replica-options.js'
 import { type AccessStamp, compareStamps } from '../../../lib/replication/stamp.js'
+import { receiveLent } from '../../helpers/lent.js'
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 
@@ -33,7 +34,7 @@ class Bench {
           for (const other of this.members) {
             if (other.id === id || (to !== 'all' && !to.includes(other.id)) || !this.filter(message, id, other.id))
               continue
-            this.#queue.push(() => other.replica.receive(decodeMessage(raw), id))
+            this.#queue.push(() => receiveLent(other.replica, raw, id))
           }
         },
         monotonic: () => this.now,
