@@ -1,6 +1,7 @@
 import { ProtocolError } from '../errors.js'
 import { IdTable } from '../wire/id-table.js'
 import { TextTable } from '../wire/text-table.js'
+import { memoryOf } from '../wire/view.js'
 import type { Hash64 } from './mix.js'
 import { copyFrom } from './value-memory.js'
 
@@ -103,7 +104,7 @@ export class FieldReader {
     const length = this.#limited(limit)
     const at = this.#advance(length)
     const bytes = this.#bytes
-    return new Uint8Array(bytes.buffer, bytes.byteOffset + at, length)
+    return new Uint8Array(memoryOf(bytes), bytes.byteOffset + at, length)
   }
 
   /** Bytes of its own, or a small value would keep all it came with in memory. */

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { memoryOf } from '../wire/view.js'
 
 /** Pieces shorter than this, on average, are copied together: each takes the system some time. */
 const PIECE_BYTES = 2_048
@@ -22,12 +23,13 @@ export class FrameRuns {
 
   add(frame: Uint8Array): void {
     this.#bytes += frame.length
-    if (frame.buffer === this.#memory && frame.byteOffset === this.#end) {
+    const memory = memoryOf(frame)
+    if (memory === this.#memory && frame.byteOffset === this.#end) {
       this.#end += frame.length
       return
     }
     this.#finish()
-    this.#memory = frame.buffer
+    this.#memory = memory
     this.#start = frame.byteOffset
     this.#end = frame.byteOffset + frame.length
   }

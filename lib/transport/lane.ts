@@ -105,13 +105,15 @@ export class Lane {
     return oldest === undefined ? 0 : now - oldest.at
   }
 
-  /** Whether a frame put now leaves at once. */
-  get clear(): boolean {
-    return this.queued === 0 && this.#takes()
+  /** Hands a frame over if it leaves at once; `false`: it has to wait. */
+  pass(item: LaneItem): boolean {
+    if (this.queued > 0 || !this.#takes()) return false
+    this.#write(item)
+    return true
   }
 
   put(item: LaneItem): void {
-    if (this.clear) return this.#write(item)
+    if (this.pass(item)) return
     this.#queue.push({ item, at: this.#context.clock.monotonic() })
     this.connect()
   }

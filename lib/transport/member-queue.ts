@@ -103,10 +103,7 @@ export class MemberQueue {
   put(item: LaneItem, key: string | undefined, bulk: boolean): boolean {
     const lane = bulk ? this.#bulk : this.#laneOf(key)
     if (key !== undefined && this.#isDirty(item.topic, key)) return this.#overflow(item.topic, key)
-    if (lane.clear) {
-      lane.put(item)
-      return true
-    }
+    if (lane.pass(item)) return true
     const bytes = bulk ? this.#bulkBytes : this.#dataBytes
     const tooMuch = bytes > 0 && bytes + item.bytes > this.#options.queueLimitBytes
     if (tooMuch || lane.waitingMs(this.#context.clock.monotonic()) > this.#options.queueAgeMs) {

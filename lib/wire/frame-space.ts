@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { memoryOf, viewOf } from './view.js'
 
 const CHUNK_BYTES = 1_048_576
 /** Larger frames have memory of their own. */
@@ -35,12 +36,12 @@ export class FrameRoom {
 
   /** What has been written. */
   view(length: number): Uint8Array {
-    return (this.viewed = new Uint8Array(this.#memory, this.at, length))
+    return (this.viewed = viewOf(this.#memory, this.at, length))
   }
 
   /** What has been written, with its head. */
   frame(length: number): Uint8Array {
-    return new Uint8Array(this.#memory, this.at - this.head, this.head + length)
+    return viewOf(this.#memory, this.at - this.head, this.head + length)
   }
 }
 
@@ -68,6 +69,7 @@ let before = chunk
 let used = 0
 
 /** The chunk that these bytes lie in, if frames have been written into it lately. */
-export function chunkOf({ buffer }: Uint8Array): Buffer | undefined {
-  return buffer === chunk.buffer ? chunk : buffer === before.buffer ? before : undefined
+export function chunkOf(bytes: Uint8Array): Buffer | undefined {
+  const memory = memoryOf(bytes)
+  return memory === chunk.buffer ? chunk : memory === before.buffer ? before : undefined
 }

@@ -7,6 +7,7 @@ import { chunkOf, type FrameRoom, frameRoom } from './frame-space.js'
 import type { Frame } from './messages.js'
 import { TextTable } from './text-table.js'
 import { lengthAt, lengthBytes, varintBytes, writeVarint } from './varint.js'
+import { memoryOf, viewOf } from './view.js'
 
 /** Messages, which make up nearly all traffic, written and read without reflection. The format is the same. */
 
@@ -34,7 +35,7 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
   const head = headBytes(field, ack, size)
   if (chunk !== undefined) {
     const start = payload.byteOffset - head
-    if (start >= 0 && isHead(chunk, start, field, ack, size)) return new Uint8Array(payload.buffer, start, head + size)
+    if (start >= 0 && isHead(chunk, start, field, ack, size)) return viewOf(memoryOf(payload), start, head + size)
   }
   const room = messageRoom(topic, ack, size)
   if (size > 0) room.bytes.set(payload, room.at)
@@ -161,7 +162,7 @@ export function readPlainMessage(bytes: Uint8Array, start = 0, end: number = byt
     if (bytes[at] !== 26) return undefined
     const from = at + 1 + lengthBytes(bytes, at + 1)
     if (from === at + 1 || from + lengthAt(bytes, at + 1) !== end) return undefined
-    payload = new Uint8Array(bytes.buffer, bytes.byteOffset + from, end - from)
+    payload = viewOf(memoryOf(bytes), bytes.byteOffset + from, end - from)
   }
   return { kind: 'message', topic: TOPICS.utf8(bytes, topicAt, topicAt + topicBytes), ack: ack as 0 | 1 | 2, payload }
 }
