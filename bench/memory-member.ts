@@ -54,7 +54,7 @@ serve<MemoryOrders>({
   },
   rest() {
     writer?.stop()
-    const { short = 0, written = 0 } = writer?.waits(0, 0) ?? {}
+    const { short = 0, written = 0 } = writer?.waits(0, Infinity) ?? {}
     return { short, written }
   },
   sessions: () => joined().sessions.size,

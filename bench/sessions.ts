@@ -48,6 +48,7 @@ interface Sample {
   readonly at: number
   readonly ms: number
   readonly all: boolean
+  readonly met: boolean
 }
 
 /**
@@ -63,7 +64,6 @@ export class SteadyWriter {
   readonly #timer: NodeJS.Timeout
   readonly #startedAt: number
   #written = 0
-  #short = 0
 
   constructor(cluster: Cluster, ids: readonly string[], perSecond: number, now: () => number) {
     this.#cluster = cluster
@@ -78,12 +78,12 @@ export class SteadyWriter {
     clearInterval(this.#timer)
   }
 
-  /** Waits of the writes that were due between two times, ascending, and how many were not acknowledged. */
+  /** Waits of the writes that were due between two times, ascending, and how many of these were not acknowledged. */
   waits(from: number, to: number): { waits: number[]; waitsForAll: number[]; short: number; written: number } {
     const samples = this.#samples.filter(({ at }) => at >= from && at < to).sort((a, b) => a.ms - b.ms)
     const ofOne = samples.filter(({ all }) => !all).map(({ ms }) => ms)
     const ofAll = samples.filter(({ all }) => all).map(({ ms }) => ms)
-    return { waits: ofOne, waitsForAll: ofAll, short: this.#short, written: this.#written }
+    return { waits: ofOne, waitsForAll: ofAll, short: samples.filter(({ met }) => !met).length, written: this.#written }
   }
 
   /** A write is timed from when it was due, so that a pause of this process counts too. */
@@ -99,8 +99,7 @@ export class SteadyWriter {
       const wanted = all ? FROM_ALL : FROM_ONE
       const receipt = this.#cluster.sessions.commit(session, wanted)
       receipt?.then(({ outcome }) => {
-        if (outcome !== 'met') this.#short++
-        this.#samples.push({ at, ms: this.#now() - at, all })
+        this.#samples.push({ at, ms: this.#now() - at, all, met: outcome === 'met' })
       })
     }
   }

@@ -31,7 +31,7 @@ const BEFORE_MS = 2_000
 const BARE_BYTES = 268_435_456
 const MIB = 1_048_576
 /** A newcomer draws its donor; so many try until it is the one that does not write. */
-const DRAWS_MAX = 8
+const DRAWS_MAX = 20
 
 type Member = Worker<TransferOrders>
 type Waits = ReturnType<SteadyWriter['waits']>
