@@ -37,7 +37,8 @@ export class SendTracker extends Dated {
   ) {
     super()
     this.#to = to
-    this.#known = new Array<Known>(to.length).fill('nothing')
+    // A literal: to fill a list is a call into the engine, and most messages go to one member.
+    this.#known = to.length === 1 ? ['nothing'] : new Array<Known>(to.length).fill('nothing')
     this.#ack = ack
     this.#wanted = copies === 'all' ? Math.max(1, to.length) : copies
     this.#settled = settled
