@@ -68,8 +68,10 @@ export interface BenchOptions {
   readonly quick: boolean
   /** How often each case is measured, in turn with the others; the median is shown. 1 when quick. */
   readonly passes: number
-  /** The values of `--NAME a,b` on the command line; undefined when not given. */
-  pick(name: string): readonly string[] | undefined
+  /** The values of `--NAME a,b` on the command line, which must be among these; undefined when not given. */
+  pick<T extends string>(name: string, among: readonly T[]): readonly T[] | undefined
+  /** The same of whole numbers above 0. */
+  pickNumbers(name: string): readonly number[] | undefined
   /** Says on the terminal what goes on; never part of the result. */
   progress(what: string): void
 }

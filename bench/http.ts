@@ -72,11 +72,11 @@ export const http: Bench = {
   run,
 }
 
-async function run({ quick, passes, pick, progress }: BenchOptions): Promise<BenchResult> {
-  const frameworks = FRAMEWORKS.filter(framework => pick('framework')?.includes(framework) ?? true)
-  const stacks = STACKS.filter(stack => pick('stack')?.includes(stack) ?? true)
-  const sizes = pick('nodes')?.map(Number) ?? (quick ? [1] : NODES)
-  const requests = Number(pick('requests')?.[0] ?? (quick ? 200 : REQUESTS))
+async function run({ quick, passes, pick, pickNumbers, progress }: BenchOptions): Promise<BenchResult> {
+  const frameworks = pick('framework', FRAMEWORKS) ?? FRAMEWORKS
+  const stacks = pick('stack', STACKS) ?? STACKS
+  const sizes = pickNumbers('nodes') ?? (quick ? [1] : NODES)
+  const requests = pickNumbers('requests')?.[0] ?? (quick ? 200 : REQUESTS)
   const redis = stacks.includes('redis') ? await RedisProcess.start() : undefined
   const all: Row[] = []
   try {

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Bench, BenchOptions } from './bench.js'
 import { codec } from './codec.js'
+import { CommandLine } from './command-line.js'
 import { comparison } from './compare.js'
 import { pageOf } from './html.js'
 import { http } from './http.js'
@@ -24,31 +25,6 @@ const USAGE = `npm run bench -- [NAME ...] [options]
 benches:
 ${benches.map(({ name, title }) => `  ${name.padEnd(16)} ${title}`).join('\n')}`
 
-/** Words of the command line: names, `--flag`, `--option value`. */
-class CommandLine {
-  readonly names: string[] = []
-  readonly #values = new Map<string, string>()
-
-  constructor(args: readonly string[]) {
-    const flags = new Set(['json', 'quick', 'help'])
-    for (let at = 0; at < args.length; at++) {
-      const arg = args[at] ?? ''
-      if (!arg.startsWith('--')) this.names.push(arg)
-      else if (flags.has(arg.slice(2))) this.#values.set(arg.slice(2), '')
-      else if (args[at + 1] === undefined) throw new Error(`${arg} needs a value`)
-      else this.#values.set(arg.slice(2), args[++at] ?? '')
-    }
-  }
-
-  has(name: string): boolean {
-    return this.#values.has(name)
-  }
-
-  text(name: string): string | undefined {
-    return this.#values.get(name)
-  }
-}
-
 async function main(args: readonly string[]): Promise<void> {
   const line = new CommandLine(args)
   if (line.has('help')) return console.log(USAGE)
@@ -69,8 +45,9 @@ async function measure(wanted: readonly Bench[], line: CommandLine, command: str
   const quick = line.has('quick')
   const options: BenchOptions = {
     quick,
-    passes: Number(line.text('passes') ?? (quick ? 1 : 3)),
-    pick: name => line.text(name)?.split(','),
+    passes: line.pickNumbers('passes')?.[0] ?? (quick ? 1 : 3),
+    pick: (name, among) => line.pick(name, among),
+    pickNumbers: name => line.pickNumbers(name),
     progress: what => console.error(`${new Date().toISOString().slice(11, 19)} ${what}`),
   }
   const parts: ReportPart[] = []

@@ -44,9 +44,9 @@ export const membership: Bench = {
   run,
 }
 
-async function run({ quick, passes, pick, progress }: BenchOptions): Promise<BenchResult> {
-  const sizes = pick('nodes')?.map(Number) ?? (quick ? [2, 3] : NODES)
-  const services = SERVICES.filter(service => pick('service')?.includes(service) ?? true)
+async function run({ quick, passes, pick, pickNumbers, progress }: BenchOptions): Promise<BenchResult> {
+  const sizes = pickNumbers('nodes') ?? (quick ? [2, 3] : NODES)
+  const services = pick('service', SERVICES) ?? SERVICES
   const missing = services.includes('tribes') ? TribesPeer.missing() : undefined
   const tribes = services.includes('tribes') && missing === undefined ? new TribesPeer() : undefined
   const measured = services.filter(service => service !== 'tribes' || tribes !== undefined)

@@ -49,8 +49,8 @@ export const memory: Bench = {
   run,
 }
 
-async function run({ quick, passes, pick, progress }: BenchOptions): Promise<BenchResult> {
-  const sizes = pick('sessions')?.map(Number)
+async function run({ quick, passes, pickNumbers, progress }: BenchOptions): Promise<BenchResult> {
+  const sizes = pickNumbers('sessions')
   const cases = (quick ? QUICK_CASES : CASES).filter(shape => sizes?.includes(shape.sessions) ?? true)
   const all: Row[] = []
   for (let pass = 0; pass < passes; pass++) {

@@ -73,11 +73,13 @@ export const peers: Bench = {
   run,
 }
 
+const KINDS = ['raw', 'delta', 'map', 'set', 'get', 'echo'] as const
+
 /** What is compared: by the number of nodes, so that no more processes run than must. */
-function cases({ quick, pick }: BenchOptions): Map<number, PeerCase[]> {
-  const sizes = pick('bytes')?.map(Number) ?? (quick ? [1_024] : SIZES)
+function cases({ quick, pick, pickNumbers }: BenchOptions): Map<number, PeerCase[]> {
+  const sizes = pickNumbers('bytes') ?? (quick ? [1_024] : SIZES)
   const all: PeerCase[] = []
-  for (const nodes of pick('nodes')?.map(Number) ?? (quick ? [2] : [2, 3, 4])) {
+  for (const nodes of pickNumbers('nodes') ?? (quick ? [2] : [2, 3, 4])) {
     for (const bytes of sizes) {
       const none = { bytes, ack: 'none', writers: 1 } as const
       const all32 = { bytes, ack: 'applied', writers: 32 } as const
@@ -96,8 +98,13 @@ function cases({ quick, pick }: BenchOptions): Map<number, PeerCase[]> {
     if (nodes <= 3) all.push(...mapCases(nodes, quick))
     if (nodes === 2) all.push(...redisCases(quick))
   }
-  const isPicked = ({ load }: PeerCase): boolean =>
-    (['ack', 'writers', 'kind'] as const).every(name => pick(name)?.includes(String(load[name])) ?? true)
+  const acks = pick('ack', ['none', 'received', 'applied'])
+  const kinds = pick('kind', KINDS)
+  const writerCounts = pickNumbers('writers')
+  const isPicked = ({ load: { ack, kind, writers } }: PeerCase): boolean =>
+    (acks?.some(each => each === ack) ?? true) &&
+    (kinds?.includes(kind) ?? true) &&
+    (writerCounts?.includes(writers) ?? true)
   return groupBy(unique(all).filter(isPicked), ({ nodes }) => nodes)
 }
 
@@ -130,12 +137,12 @@ function unique(all: readonly PeerCase[]): PeerCase[] {
 async function run(options: BenchOptions): Promise<BenchResult> {
   const { quick, passes, progress } = options
   const duration: Duration = quick ? QUICK : FULL
+  const byNodes = cases(options)
   const missing = { tribes: TribesPeer.missing(), redis: RedisPeer.missing() }
   const rows: Row[] = []
   const waits = new Map<string, Measured['waits'][]>()
   const tribes = missing.tribes === undefined ? new TribesPeer() : undefined
   const redis = missing.redis === undefined ? await RedisPeer.start() : undefined
-  const byNodes = cases(options)
   // One server serves all: its cases are measured next to those of two members.
   const withServer = byNodes.get(1) ?? []
   byNodes.delete(1)

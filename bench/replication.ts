@@ -3,6 +3,7 @@ import { latencySeries, loadMeasures, valuesOf } from './load-rows.js'
 import { type Duration, Groups, type Load, type Measured, measure, ourGroup } from './measurement.js'
 
 const ACKS = ['none', 'received', 'applied'] as const
+const KINDS = ['delta', 'raw'] as const
 const FULL: Duration = { ms: 500, warmUpMs: 150, firstWarmUpMs: 2_000 }
 const QUICK: Duration = { ms: 60, warmUpMs: 30, firstWarmUpMs: 30 }
 
@@ -38,7 +39,8 @@ export const replication: Bench = {
 
 async function run(options: BenchOptions): Promise<BenchResult> {
   const { quick, passes, progress } = options
-  const nodes = numbers(options, 'nodes') ?? (quick ? [2] : [2, 3, 4])
+  const nodes = options.pickNumbers('nodes') ?? (quick ? [2] : [2, 3, 4])
+  const all = loads(options)
   const rows: Row[] = []
   const waits = new Map<string, Measured['waits'][]>()
   for (const count of nodes) {
@@ -46,7 +48,7 @@ async function run(options: BenchOptions): Promise<BenchResult> {
     try {
       const group = await ourGroup(groups, count)
       for (let pass = 1; pass <= passes; pass++) {
-        for (const load of loads(options)) {
+        for (const load of all) {
           progress(`replication: pass ${pass} of ${passes}, ${count} nodes, ${describeLoad(load)}`)
           const measured = await measure(group, load, quick ? QUICK : FULL)
           rows.push({ labels: { nodes: count, ...load }, values: valuesOf(measured) })
@@ -70,10 +72,10 @@ async function run(options: BenchOptions): Promise<BenchResult> {
 
 function loads(options: BenchOptions): Load[] {
   const { quick } = options
-  const kinds = (options.pick('kind') ?? ['delta', 'raw']) as Load['kind'][]
-  const sizes = numbers(options, 'bytes') ?? (quick ? [1_024] : [64, 256, 1_024, 16_384])
-  const acks = (options.pick('ack') ?? ACKS) as Load['ack'][]
-  const writerCounts = numbers(options, 'writers') ?? [1, 32]
+  const kinds = options.pick('kind', KINDS) ?? KINDS
+  const sizes = options.pickNumbers('bytes') ?? (quick ? [1_024] : [64, 256, 1_024, 16_384])
+  const acks = options.pick('ack', ACKS) ?? ACKS
+  const writerCounts = options.pickNumbers('writers') ?? [1, 32]
   return kinds.flatMap(kind =>
     sizes.flatMap(bytes => acks.flatMap(ack => writerCounts.map(writers => ({ kind, bytes, ack, writers })))),
   )
@@ -86,8 +88,4 @@ function describeLoad({ kind, bytes, ack, writers }: Load): string {
 function noInversions(rows: readonly Row[]): Target {
   const measured = rows.reduce((sum, { values }) => sum + (values.inversions ?? 0), 0)
   return { what: 'writes behind a later one of the same writer, all rows', wanted: { atMost: 0 }, unit: '', measured }
-}
-
-function numbers(options: BenchOptions, name: string): number[] | undefined {
-  return options.pick(name)?.map(Number)
 }

@@ -59,9 +59,9 @@ export const scale: Bench = {
   run,
 }
 
-async function run({ quick, pick, progress }: BenchOptions): Promise<BenchResult> {
+async function run({ quick, pickNumbers, progress }: BenchOptions): Promise<BenchResult> {
   const rows: Row[] = []
-  for (const nodes of pick('nodes')?.map(Number) ?? (quick ? QUICK_NODES : NODES)) {
+  for (const nodes of pickNumbers('nodes') ?? (quick ? QUICK_NODES : NODES)) {
     progress(`scale ${nodes} members`)
     rows.push(...(await measure(nodes, quick ? 1_000 : 5_000)))
   }

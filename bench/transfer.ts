@@ -91,8 +91,8 @@ export const transfer: Bench = {
   run,
 }
 
-async function run({ quick, passes, pick, progress }: BenchOptions): Promise<BenchResult> {
-  const sizes = pick('sessions')?.map(Number)
+async function run({ quick, passes, pickNumbers, progress }: BenchOptions): Promise<BenchResult> {
+  const sizes = pickNumbers('sessions')
   const shapes = (quick ? QUICK_SHAPES : SHAPES).filter(shape => sizes?.includes(shape.sessions) ?? true)
   const all: Row[] = []
   for (let pass = 0; pass < passes; pass++) {
