@@ -11,14 +11,17 @@ export interface Group {
   readonly extraCpuMs?: () => number
 }
 
+export const KINDS = ['raw', 'delta', 'map', 'set', 'get', 'echo'] as const
+export const ACKS = ['none', 'received', 'applied'] as const
+
 /**
  * What is written. `raw`: messages of the channel; `delta`: session deltas; `map`: puts; `set`, `get`: commands; `echo`:
  * messages over a bare socket.
  */
 export interface Load {
-  readonly kind: 'raw' | 'delta' | 'map' | 'set' | 'get' | 'echo'
+  readonly kind: (typeof KINDS)[number]
   readonly bytes: number
-  readonly ack: 'none' | 'received' | 'applied'
+  readonly ack: (typeof ACKS)[number]
   readonly writers: number
 }
 

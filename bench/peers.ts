@@ -1,10 +1,12 @@
 import { type Bench, type BenchOptions, type BenchResult, find, medianRows, type Row } from './bench.js'
 import { latencySeries, loadMeasures, valuesOf } from './load-rows.js'
 import {
+  ACKS,
   type Duration,
   echoGroup,
   type Group,
   Groups,
+  KINDS,
   type Load,
   type Measured,
   measure,
@@ -73,8 +75,6 @@ export const peers: Bench = {
   run,
 }
 
-const KINDS = ['raw', 'delta', 'map', 'set', 'get', 'echo'] as const
-
 /** What is compared: by the number of nodes, so that no more processes run than must. */
 function cases({ quick, pick, pickNumbers }: BenchOptions): Map<number, PeerCase[]> {
   const sizes = pickNumbers('bytes') ?? (quick ? [1_024] : SIZES)
@@ -98,13 +98,11 @@ function cases({ quick, pick, pickNumbers }: BenchOptions): Map<number, PeerCase
     if (nodes <= 3) all.push(...mapCases(nodes, quick))
     if (nodes === 2) all.push(...redisCases(quick))
   }
-  const acks = pick('ack', ['none', 'received', 'applied'])
+  const acks = pick('ack', ACKS)
   const kinds = pick('kind', KINDS)
   const writerCounts = pickNumbers('writers')
   const isPicked = ({ load: { ack, kind, writers } }: PeerCase): boolean =>
-    (acks?.some(each => each === ack) ?? true) &&
-    (kinds?.includes(kind) ?? true) &&
-    (writerCounts?.includes(writers) ?? true)
+    (acks?.includes(ack) ?? true) && (kinds?.includes(kind) ?? true) && (writerCounts?.includes(writers) ?? true)
   return groupBy(unique(all).filter(isPicked), ({ nodes }) => nodes)
 }
 

@@ -1,8 +1,7 @@
 import { type Bench, type BenchOptions, type BenchResult, medianRows, type Row, type Target } from './bench.js'
 import { latencySeries, loadMeasures, valuesOf } from './load-rows.js'
-import { type Duration, Groups, type Load, type Measured, measure, ourGroup } from './measurement.js'
+import { ACKS, type Duration, Groups, type Load, type Measured, measure, ourGroup } from './measurement.js'
 
-const ACKS = ['none', 'received', 'applied'] as const
 const KINDS = ['delta', 'raw'] as const
 const FULL: Duration = { ms: 500, warmUpMs: 150, firstWarmUpMs: 2_000 }
 const QUICK: Duration = { ms: 60, warmUpMs: 30, firstWarmUpMs: 30 }

@@ -102,6 +102,7 @@ export class RecordTable {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
     if (typeof entry !== 'number') {
+      // What is sent from where it lies must not be written over meanwhile.
       if (entry.bytes >= APART_BYTES) entry.live()
       return new LooseRecord(entry, ageMs(nowMs, entry.usedAtMs), entry.hash)
     }
