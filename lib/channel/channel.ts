@@ -8,7 +8,7 @@ import type { Runtime } from '../runtime/runtime.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import type { ChannelOptions } from './channel-options.js'
 import { ChannelCoordinator } from './coordinator.js'
-import { type ChainEnds, interceptorChain } from './interceptor.js'
+import { type ChainEnds, interceptorChain, takesWhole } from './interceptor.js'
 import { RpcChannel, type RpcHandler } from './rpc-channel.js'
 import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from './topic.js'
 import { TopicHub } from './topic-hub.js'
@@ -68,7 +68,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
       send: message => this.#chain.send(message),
       failed: error => this.#report(error),
       payloadBytesMax: receiver.maxFrameBytes - FRAME_OVERHEAD_BYTES,
-      whole: options.interceptors.some(({ send, takesRest }) => send !== undefined && takesRest !== true),
+      whole: options.interceptors.some(takesWhole),
     })
     this.#coordinator = new ChannelCoordinator(
       {

@@ -68,7 +68,10 @@ export interface InterceptorContext {
 export interface Interceptor {
   /** For people who look at the chain; need not be unique. */
   readonly name: string
-  /** Its `send` leaves messages as they are, so they need not be put together for it. Default: they are. */
+  /**
+   * Its `send` leaves messages as they are and keeps nothing of their bytes beyond the call, so that they need not be
+   * put together and copied for it. Default: they are.
+   */
   readonly takesRest?: boolean
   /** A message of this member goes out. One that is not passed on must be settled for each of its members. */
   send?(message: ChannelMessage, next: (message: ChannelMessage) => void): void
@@ -107,6 +110,11 @@ export interface ChainEnds {
   memberSuspected(suspicion: Suspicion, verdict: (verdict: SuspicionVerdict) => void): void
 }
 
+/** Whether messages are to be put together for it, and are its own. */
+export function takesWhole({ send, takesRest }: Interceptor): boolean {
+  return send !== undefined && takesRest !== true
+}
+
 /** Interceptors folded between the two ends; hooks an interceptor does not have cost nothing. */
 export function interceptorChain(interceptors: readonly Interceptor[], ends: ChainEnds): ChainEnds {
   let send = (message: ChannelMessage): void => ends.send(message)
@@ -136,6 +144,11 @@ export function interceptorChain(interceptors: readonly Interceptor[], ends: Cha
       const next = memberSuspected
       memberSuspected = (suspicion, verdict) => it.memberSuspected?.(suspicion, verdict, next)
     }
+  }
+  if (interceptors.some(takesWhole)) {
+    const first = send
+    // Bytes of ours are written over after the call, and interceptors may hold them back.
+    send = message => first({ ...message, payload: Buffer.from(message.payload) })
   }
   if (interceptors.some(it => it.receive !== undefined)) {
     const first = receive

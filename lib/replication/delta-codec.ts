@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer'
 import type { AckMode } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
-import { FrameRoom, frameRoom } from '../wire/frame-space.js'
+import { FrameRoom } from '../wire/frame-space.js'
 import { APART_BYTES } from '../wire/hot-frames.js'
 import { varintBytes, writeVarint } from '../wire/varint.js'
 import { checkedKey, readAccess, readDot, readId } from './codec-parts.js'
@@ -41,7 +41,7 @@ export function encodeDelta(delta: Delta, roomFor: RoomFor = ownRoom, ack: AckMo
   const bodyBytes = deltaBytes(delta, isOwn, seq)
   const apart = valueApart(delta)
   const length = 3 + varintBytes(bodyBytes) + bodyBytes - (apart === undefined ? 0 : apart.length)
-  const room = apart === undefined ? roomFor(length, ack) : frameRoom(length)
+  const room = roomFor(length, ack)
   const { bytes, at } = room
   // The kind of the message, then the delta.
   bytes[at] = 1 << 3

@@ -51,7 +51,10 @@ export interface Stream {
   readonly remote: Endpoint
   /** Bytes handed over and not yet taken by the system. */
   readonly bufferedBytes: number
-  /** Hands bytes over in order; the caller must not change them afterwards. `false`: full, wait for `drain`. */
+  /**
+   * Hands bytes over in order. They must not change until the system has taken them: `bufferedBytes` is 0 within this
+   * call or later. `false`: full, wait for `drain`.
+   */
   write(bytes: Uint8Array): boolean
   /** As `write`, of all pieces one behind the other, in one call of the system. Unset: they are put together first. */
   writeAll?(pieces: readonly Uint8Array[]): boolean

@@ -26,6 +26,7 @@ export function faultInterceptor(
   let context: InterceptorContext | undefined
   return {
     name: 'fault',
+    takesRest: true,
     start: started => void (context = started),
     stop: () => void (context = undefined),
     send: (message, next) => {

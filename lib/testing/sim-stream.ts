@@ -160,8 +160,9 @@ export class SimStream implements Stream {
     while (this.#queue.length > 0 && this.#unackedBytes < windowBytes) {
       const first = this.#queue[0] as Uint8Array
       const room = windowBytes - this.#unackedBytes
-      const bytes = first.length <= room ? first : first.subarray(0, room)
-      if (bytes === first) this.#queue.shift()
+      // A copy, as a system makes one; what it has not taken may not change, and what it has may.
+      const bytes = Uint8Array.from(first.length <= room ? first : first.subarray(0, room))
+      if (bytes.length === first.length) this.#queue.shift()
       else this.#queue[0] = first.subarray(room)
       this.#queuedBytes -= bytes.length
       this.#unackedBytes += bytes.length

@@ -2,7 +2,7 @@ import type { Member, MemberId } from '../membership/member.js'
 import type { Clock, Endpoint, Network, Random, StreamEnd, Timer } from '../runtime/runtime.js'
 import { encodeFrame } from '../wire/codec.js'
 import { DEFAULT_FRAME_LIMIT_BYTES } from '../wire/frame.js'
-import { APART_BYTES, encodeHead, encodeMessage } from '../wire/hot-frames.js'
+import { APART_BYTES, encodeHead, encodeMessage, NO_BYTES } from '../wire/hot-frames.js'
 import type { ConnectionPurpose, Frame } from '../wire/messages.js'
 import type { LaneItem } from './lane.js'
 import { MemberQueue, type MemberQueueOptions } from './member-queue.js'
@@ -146,9 +146,14 @@ export class ChannelSender {
   send(members: readonly Member[], message: OutgoingMessage, told: OutcomeListener): void {
     const ack = ackNumber(message.ack)
     const { topic, payload, rest } = message
-    const body = rest !== undefined ? [payload, ...rest] : payload.length >= APART_BYTES ? [payload] : undefined
+    const isApart = payload.length >= APART_BYTES
+    const begin = isApart ? NO_BYTES : payload
+    const body = isApart ? [payload, ...(rest ?? [])] : rest
     const bodyBytes = body?.reduce((sum, { length }) => sum + length, 0) ?? 0
-    const frame = body ? encodeHead(topic, ack, bodyBytes) : encodeMessage({ kind: 'message', topic, ack, payload })
+    const frame =
+      body === undefined
+        ? encodeMessage({ kind: 'message', topic, ack, payload })
+        : encodeHead(topic, ack, begin.length + bodyBytes, begin)
     const bytes = frame.length + bodyBytes
     const alone = members.length === 1
     const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told, alone }

@@ -112,6 +112,7 @@ export class Connection {
   flush(): void {
     if (this.#closed || this.#full || this.#pending.bytes === 0 || this.#stream === undefined) return
     this.#full = !writeAll(this.#stream, this.#pending.take())
+    this.#release()
     if (!this.#full) this.#tellDrained()
   }
 
@@ -130,8 +131,14 @@ export class Connection {
 
   #drain(): void {
     this.#full = false
+    this.#release()
     this.flush()
     if (!this.#full) this.#tellDrained()
+  }
+
+  /** What the system has taken may be written over. */
+  #release(): void {
+    if (this.#stream?.bufferedBytes === 0) this.#pending.release()
   }
 
   #tellDrained(): void {

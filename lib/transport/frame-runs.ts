@@ -1,12 +1,14 @@
 import { Buffer } from 'node:buffer'
+import { type FrameChunk, frames } from '../wire/frame-space.js'
 import { memoryOf } from '../wire/view.js'
 
 /** Pieces shorter than this, on average, are copied together: each takes the system some time. */
 const PIECE_BYTES = 2_048
 
 /**
- * Frames that are to leave together. Those that lie one behind the other (`frameRoom` sees to that) are one piece and
- * are written as they lie, as are large ones wherever they lie; many small pieces are copied into one.
+ * Frames that are to leave together. Those that lie one behind the other (`FrameSpace` sees to that) are one piece and
+ * are written as they lie, as are large ones wherever they lie; many small pieces are copied into one. What they lie in
+ * is held until somebody says that they have left.
  */
 export class FrameRuns {
   #runs: Uint8Array[] = []
@@ -15,6 +17,9 @@ export class FrameRuns {
   #memory: ArrayBufferLike | undefined
   #start = 0
   #end = 0
+  /** What the runs lie in, and what those that were taken do. */
+  readonly #held: FrameChunk[] = []
+  readonly #taken: FrameChunk[] = []
 
   /** Bytes of all of them. */
   get bytes(): number {
@@ -32,22 +37,40 @@ export class FrameRuns {
     this.#memory = memory
     this.#start = frame.byteOffset
     this.#end = frame.byteOffset + frame.length
+    const chunk = frames.chunkOf(memory)
+    if (chunk === undefined) return
+    chunk.holders++
+    this.#held.push(chunk)
   }
 
-  /** All of them, as pieces that belong one behind the other; none are left. */
+  /** All of them, as pieces that belong one behind the other and stay as they are until `release`; none are left. */
   take(): Uint8Array[] {
     this.#finish()
     const runs = this.#runs
     const bytes = this.#bytes
     this.#runs = []
     this.#bytes = 0
-    return runs.length === 1 || bytes >= PIECE_BYTES * runs.length ? runs : [Buffer.concat(runs, bytes)]
+    if (runs.length === 1 || bytes >= PIECE_BYTES * runs.length) {
+      for (const chunk of this.#held) this.#taken.push(chunk)
+      this.#held.length = 0
+      return runs
+    }
+    const copy = Buffer.concat(runs, bytes)
+    letGo(this.#held)
+    return [copy]
   }
 
+  /** Whatever was taken has left. */
+  release(): void {
+    letGo(this.#taken)
+  }
+
+  /** None are left; what was taken may still be on its way, so it is held for good. */
   clear(): void {
     this.#runs = []
     this.#bytes = 0
     this.#memory = undefined
+    letGo(this.#held)
   }
 
   #finish(): void {
@@ -55,4 +78,9 @@ export class FrameRuns {
     this.#runs.push(new Uint8Array(this.#memory, this.#start, this.#end - this.#start))
     this.#memory = undefined
   }
+}
+
+function letGo(chunks: FrameChunk[]): void {
+  for (const chunk of chunks) chunk.holders--
+  chunks.length = 0
 }

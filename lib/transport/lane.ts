@@ -1,14 +1,16 @@
 import { ProtocolError } from '../errors.js'
 import type { Member } from '../membership/member.js'
 import type { StreamEnd, Timer } from '../runtime/runtime.js'
+import { type FrameChunk, frames } from '../wire/frame-space.js'
 import type { Frame, Hello } from '../wire/messages.js'
+import { memoryOf } from '../wire/view.js'
 import { type DialContext, OutgoingConnection, streamEndOf } from './outgoing-connection.js'
 import type { OutcomeListener } from './types.js'
 
 /** Something on its way: the bytes, and who hears of its acknowledgement. The same for all members it goes to. */
 export interface LaneItem {
   readonly frame: Uint8Array
-  /** The rest of the frame, if it lies elsewhere, in pieces. */
+  /** The rest of the frame, in pieces that lie elsewhere and never change. */
   readonly body: readonly Uint8Array[] | undefined
   /** Of all of it. */
   readonly bytes: number
@@ -42,6 +44,13 @@ const TOPIC_LIMIT = 1_024
 const AWAITED_TOGETHER = 16
 const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
+/** Something that waits, since when, and the chunk its frame lies in, which is held. */
+interface Waiting {
+  readonly item: LaneItem
+  readonly at: number
+  readonly chunk: FrameChunk | undefined
+}
+
 /** Written and not acknowledged; without the frame, whose memory is free once it is written. */
 interface Unacknowledged {
   readonly number: number
@@ -63,7 +72,7 @@ export class Lane {
   readonly #purpose: Hello['purpose']
   readonly #handlers: LaneHandlers
   #connection: OutgoingConnection | undefined
-  #queue: { item: LaneItem; at: number }[] = []
+  #queue: Waiting[] = []
   #head = 0
   /** Links, as they come and go all the time; see Deadlines. */
   #first: Unacknowledged | undefined
@@ -114,7 +123,9 @@ export class Lane {
 
   put(item: LaneItem): void {
     if (this.pass(item)) return
-    this.#queue.push({ item, at: this.#context.clock.monotonic() })
+    const chunk = frames.chunkOf(memoryOf(item.frame))
+    if (chunk !== undefined) chunk.holders++
+    this.#queue.push({ item, at: this.#context.clock.monotonic(), chunk })
     this.connect()
   }
 
@@ -160,6 +171,7 @@ export class Lane {
     this.#queue = []
     this.#head = 0
     this.#abandon()
+    for (const { chunk } of waiting) if (chunk !== undefined) chunk.holders--
     for (const { item } of waiting) item.told?.(this.#member, 'disappeared', true)
   }
 
@@ -192,14 +204,15 @@ export class Lane {
 
   #pump(): void {
     while (this.queued > 0 && this.#takes()) {
-      const entry = this.#queue[this.#head] as { item: LaneItem }
+      const { item, chunk } = this.#queue[this.#head] as Waiting
       this.#head += 1
       if (this.#head >= 1_024 && this.#head * 2 >= this.#queue.length) {
         this.#queue = this.#queue.slice(this.#head)
         this.#head = 0
       }
-      this.#write(entry.item)
-      this.#handlers.dequeued(entry.item.bytes)
+      this.#write(item)
+      if (chunk !== undefined) chunk.holders--
+      this.#handlers.dequeued(item.bytes)
     }
     if (this.queued > 0) return
     this.#queue = []

@@ -2,7 +2,7 @@ import protobuf from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
 import { LIMITS, named, numberOf, numberWithin, wholeNumber } from './fields.js'
 import { PREFIX_BYTES } from './frame.js'
-import { frameRoom } from './frame-space.js'
+import { frames } from './frame-space.js'
 import type { Frame } from './messages.js'
 import { lengthAt, lengthBytes, VARINT_END, varintBytes, writeVarint } from './varint.js'
 
@@ -36,7 +36,7 @@ export function encodeAck({ received, applied, exceptions }: AckFrame): Uint8Arr
 /** Nearly all: nothing went wrong, and few enough messages for short numbers. */
 function encodePlain(received: number, applied: number): Uint8Array {
   const body = 2 + varintBytes(received) + varintBytes(applied)
-  const room = frameRoom(PREFIX_BYTES + 2 + body)
+  const room = frames.room(PREFIX_BYTES + 2 + body)
   const { bytes, at: start } = room
   bytes[start] = bytes[start + 1] = bytes[start + 2] = 0
   bytes[start + 3] = 2 + body

@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer'
-import { memoryOf, viewOf } from './view.js'
+import { viewOf } from './view.js'
 
-const CHUNK_BYTES = 1_048_576
-/** Larger frames have memory of their own. */
-const SHARED_BYTES_MAX = 262_144
+const CHUNK_BYTES = 262_144
+/** So many are kept to be written again; of more that are on their way the oldest are left to the collector. */
+const KEPT_MAX = 16
 
 /** Where something is to be written: in `bytes`, from `at` on. Good until the next is asked for. */
 export class FrameRoom {
@@ -45,31 +45,78 @@ export class FrameRoom {
   }
 }
 
-/**
- * Room for one frame, next to the frame before: what leaves together then lies together, and a connection hands it to
- * the system as it is (`Connection`), instead of copying each frame once more and asking for memory every turn. What
- * was handed out is never handed out again; a chunk is free when nobody holds a frame of it.
- */
-export function frameRoom(length: number): FrameRoom {
-  if (length > SHARED_BYTES_MAX) return room.place(Buffer.allocUnsafeSlow(length), 0)
-  if (used + length > chunk.length) {
-    before = chunk
-    chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-    used = 0
+/** Memory that many frames lie in. */
+export class FrameChunk {
+  readonly bytes: Buffer
+  readonly memory: ArrayBufferLike
+  /** How many wait for something in it to be sent. Who lets a frame wait adds one before the code that made it is done. */
+  holders = 0
+  /** Whether the code that wrote the last of it is done, so that whatever is still needed is held. */
+  isSettled = false
+
+  constructor(length: number) {
+    this.bytes = Buffer.allocUnsafeSlow(length)
+    this.memory = this.bytes.buffer
   }
-  const at = used
-  used += length
-  return room.place(chunk, at)
 }
 
-/** One for all: an object for each frame would be one to throw away. */
-const room = new FrameRoom(0)
-let chunk = room.bytes
-let before = chunk
-let used = 0
+/**
+ * Room for frames, one next to the other: what leaves together then lies together, and a connection hands it to the
+ * system as it is (`Connection`), instead of copying each frame once more and asking for memory every turn.
+ *
+ * A chunk that is full is written again when nobody holds it ({@link FrameChunk.holders}) and the code that filled it is
+ * done: memory outside the heap sets off a collection of everything every few ten MB, which at full speed costs more
+ * than the writing. So a frame is either sent, held or copied by the code that made it, or within its calls.
+ */
+export class FrameSpace {
+  /** Simulations have less, so that memory is written again all the time. */
+  chunkBytes: number = CHUNK_BYTES
+  /** One for all: an object for each frame would be one to throw away. */
+  readonly #room = new FrameRoom(0)
+  #chunk = new FrameChunk(0)
+  #used = 0
+  /** Full ones, that of the latest last. */
+  readonly #full: FrameChunk[] = []
 
-/** The chunk that these bytes lie in, if frames have been written into it lately. */
-export function chunkOf(bytes: Uint8Array): Buffer | undefined {
-  const memory = memoryOf(bytes)
-  return memory === chunk.buffer ? chunk : memory === before.buffer ? before : undefined
+  /** Room for one frame, next to the frame before; a large one has memory of its own. */
+  room(length: number): FrameRoom {
+    if (this.#used + length > this.#chunk.bytes.length) {
+      if (length > this.chunkBytes >>> 2) return this.#room.place(Buffer.allocUnsafeSlow(length), 0)
+      this.#next()
+    }
+    const at = this.#used
+    this.#used += length
+    return this.#room.place(this.#chunk.bytes, at)
+  }
+
+  /** The chunk that has this memory, unless it is never written again. */
+  chunkOf(memory: ArrayBufferLike): FrameChunk | undefined {
+    if (memory === this.#chunk.memory) return this.#chunk
+    for (const chunk of this.#full) if (memory === chunk.memory) return chunk
+    return undefined
+  }
+
+  #next(): void {
+    const last = this.#chunk
+    last.isSettled = false
+    queueMicrotask(() => {
+      last.isSettled = true
+    })
+    this.#full.push(last)
+    this.#chunk = this.#free() ?? new FrameChunk(this.chunkBytes)
+    this.#used = 0
+    if (this.#full.length > KEPT_MAX) this.#full.shift()
+  }
+
+  /** The one used last, which the processor still has at hand. */
+  #free(): FrameChunk | undefined {
+    const full = this.#full
+    const place = full.findLastIndex(
+      ({ holders, isSettled, bytes }) => isSettled && holders === 0 && bytes.length === this.chunkBytes,
+    )
+    return place === -1 ? undefined : full.splice(place, 1)[0]
+  }
 }
+
+/** That of this process. */
+export const frames: FrameSpace = new FrameSpace()

@@ -3,7 +3,7 @@ import protobuf from 'protobufjs/light.js'
 import { ProtocolError } from '../errors.js'
 import { LIMITS, limitedText } from './fields.js'
 import { PREFIX_BYTES } from './frame.js'
-import { chunkOf, type FrameRoom, frameRoom } from './frame-space.js'
+import { type FrameRoom, frames } from './frame-space.js'
 import type { Frame } from './messages.js'
 import { TextTable } from './text-table.js'
 import { lengthAt, lengthBytes, varintBytes, writeVarint } from './varint.js'
@@ -31,11 +31,11 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
     if (topic === last.topic && ack === last.ack) return lastRoom.frame(size)
   }
   const field = fieldOf(topic)
-  const chunk = size === 0 ? undefined : chunkOf(payload)
+  const chunk = size === 0 ? undefined : frames.chunkOf(memoryOf(payload))
   const head = headBytes(field, ack, size)
   if (chunk !== undefined) {
     const start = payload.byteOffset - head
-    if (start >= 0 && isHead(chunk, start, field, ack, size)) return viewOf(memoryOf(payload), start, head + size)
+    if (start >= 0 && isHead(chunk.bytes, start, field, ack, size)) return viewOf(memoryOf(payload), start, head + size)
   }
   const room = messageRoom(topic, ack, size)
   if (size > 0) room.bytes.set(payload, room.at)
@@ -50,7 +50,7 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
 export function messageRoom(topic: string, ack: MessageFrame['ack'], size: number): FrameRoom {
   const field = fieldOf(topic)
   const head = headBytes(field, ack, size)
-  const room = frameRoom(head + size)
+  const room = frames.room(head + size)
   writeHead(room.bytes, room.at, field, ack, size)
   room.at += head
   room.head = head
@@ -66,7 +66,7 @@ export function messageRoom(topic: string, ack: MessageFrame['ack'], size: numbe
 
 /** What messages were given room for last. */
 const last = {
-  room: frameRoom(0),
+  room: frames.room(0),
   size: 0,
   topic: '',
   field: new Uint8Array(0) as Uint8Array,
@@ -76,14 +76,18 @@ const last = {
 /** Payloads of so many bytes are not copied into a frame but written from where they lie, behind their head. */
 export const APART_BYTES = 8_192
 
-/** All of a `message` frame but its payload, which is to be written behind it. */
-export function encodeHead(topic: string, ack: MessageFrame['ack'], size: number): Uint8Array {
+/** A `message` frame as far as this beginning of its payload; the rest is to be written behind it. */
+export function encodeHead(topic: string, ack: MessageFrame['ack'], size: number, begin: Uint8Array): Uint8Array {
   const field = fieldOf(topic)
   const head = headBytes(field, ack, size)
-  const room = frameRoom(head)
+  const room = frames.room(head + begin.length)
   writeHead(room.bytes, room.at, field, ack, size)
-  return room.frame(head)
+  if (begin.length > 0) room.bytes.set(begin, room.at + head)
+  return room.frame(head + begin.length)
 }
+
+/** No beginning. */
+export const NO_BYTES: Uint8Array = new Uint8Array(0)
 
 /** Bytes of a frame with a payload of so many, behind its length and its tag. */
 function bodyBytes(topicField: Uint8Array, ack: number, size: number): number {
@@ -157,7 +161,7 @@ export function readPlainMessage(bytes: Uint8Array, start = 0, end: number = byt
     at += 2
   }
   if (ack > 2) return undefined
-  let payload: Uint8Array = EMPTY
+  let payload: Uint8Array = NO_BYTES
   if (at !== end) {
     if (bytes[at] !== 26) return undefined
     const from = at + 1 + lengthBytes(bytes, at + 1)
@@ -167,7 +171,6 @@ export function readPlainMessage(bytes: Uint8Array, start = 0, end: number = byt
   return { kind: 'message', topic: TOPICS.utf8(bytes, topicAt, topicAt + topicBytes), ack: ack as 0 | 1 | 2, payload }
 }
 
-const EMPTY = new Uint8Array(0)
 /** What one byte of length can say; longer topics take the other way. */
 const TOPIC_BYTES_MAX = Math.min(127, LIMITS.topicBytes)
 
@@ -187,7 +190,7 @@ export function decodeMessage(body: Uint8Array): MessageFrame {
   if (topic === '') throw new ProtocolError('A message without a topic')
   if (ack > 2) throw new ProtocolError('Unknown acknowledgement wanted')
   // Not as the reader's Buffer, whose `slice` is a view and no copy.
-  const { buffer, byteOffset, length } = payload ?? EMPTY
+  const { buffer, byteOffset, length } = payload ?? NO_BYTES
   return { kind: 'message', topic, ack: ack as 0 | 1 | 2, payload: new Uint8Array(buffer, byteOffset, length) }
 }
 

@@ -1,6 +1,7 @@
 import type { RecordKey } from '../../lib/replication/replica-contract.js'
 import type { ReplicationRules } from '../../lib/replication/replication-rules.js'
 import { type Launch, SimCluster } from '../../lib/testing/sim-cluster.js'
+import { frames } from '../../lib/wire/frame-space.js'
 import { channelStack } from './channel-stack.js'
 import { ackedLoss } from './checkers/acked-loss.js'
 import { atomicDelta } from './checkers/atomic-delta.js'
@@ -39,6 +40,9 @@ export interface SeedResult {
   readonly ackedChecked: number
   readonly violation: { readonly invariant: string; readonly detail: string } | undefined
 }
+
+// Memory of frames is written over all the time, so that whoever sends what is no longer there is noticed.
+frames.chunkBytes = 4_096
 
 const HEAL_LIMIT_MS = 30_000
 /** Longest maxInactive of the workload, slack, the wait of every rank, and rounds that are repeated. */

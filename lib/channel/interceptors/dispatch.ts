@@ -94,7 +94,8 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
         for (const member of message.to) message.settled?.(member, 'queue-full')
         return
       }
-      queue.push(message)
+      // Its bytes are only there for the call.
+      queue.push({ ...message, payload: Uint8Array.from(message.payload) })
       pass = next
       bytes += size
       prompt.ask()

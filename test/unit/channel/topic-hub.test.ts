@@ -71,8 +71,11 @@ test('the interceptors of the library take a message with its rest, and count al
     for (let n = 0; n < 2; n++) queue.send?.(message, later => void passed.push(later))
   })
   t.like(queue, { queued: 1, overflowed: 1, takesRest: true })
+  // What waits is a copy: the bytes are only there for the call.
+  const wanted = Uint8Array.from(payload)
+  payload.fill(9)
   queue.stop?.()
-  t.deepEqual(passed, [message, message, message])
+  t.deepEqual(passed, [message, message, { ...message, payload: wanted }])
 })
 
 test('a listener that may keep a payload is handed a copy, one that borrows it the bytes themselves', t => {
@@ -92,6 +95,24 @@ test('a listener that may keep a payload is handed a copy, one that borrows it t
   payload.fill(9)
   t.deepEqual([...(got.get('keeps') ?? [])], [1, 2, 3])
   t.is(got.get('borrows'), payload)
+})
+
+test('interceptors that look at what goes out have bytes of their own, unless they keep none', t => {
+  for (const takesRest of [false, true]) {
+    const sent: ChannelMessage[] = []
+    const ends: ChainEnds = {
+      send: message => void sent.push(message),
+      receive: () => 'applied',
+      memberAdded() {},
+      memberDisappeared() {},
+      memberSuspected() {},
+    }
+    const payload = Uint8Array.of(1, 2)
+    const chain = interceptorChain([{ name: 'looks', takesRest, send: (message, next) => next(message) }], ends)
+    chain.send({ topic: 'topic', payload, to: [other], ack: 'none' })
+    t.is(sent[0]?.payload === payload, takesRest)
+    t.is(Buffer.compare(sent[0]?.payload as Uint8Array, payload), 0)
+  }
 })
 
 test('interceptors that look at what comes in have bytes of their own', t => {

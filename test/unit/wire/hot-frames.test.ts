@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { PREFIX_BYTES } from '../../../lib/wire/frame.js'
-import { frameRoom } from '../../../lib/wire/frame-space.js'
+import { frames } from '../../../lib/wire/frame-space.js'
 import {
   decodeMessage,
   encodeHead,
@@ -66,11 +66,11 @@ test('a payload that was written where it belongs is not moved, and the frame is
 
 test('what was viewed in room that was for no message gets a head of its own', t => {
   messageRoom('topic', 2, 200)
-  const payload = frameRoom(200).view(200).fill(7)
+  const payload = frames.room(200).view(200).fill(7)
   const frame = { kind: 'message', topic: 'topic', ack: 2 } as const
   const wanted = Buffer.from(encodeMessage({ ...frame, payload: new Uint8Array(200).fill(7) }))
   messageRoom('topic', 2, 200)
-  const other = frameRoom(200).view(200).fill(7)
+  const other = frames.room(200).view(200).fill(7)
   t.is(Buffer.compare(encodeMessage({ ...frame, payload: other }), wanted), 0)
   t.is(Buffer.compare(encodeMessage({ ...frame, payload }), wanted), 0)
 })
@@ -79,6 +79,9 @@ test('a head and what follows it are the frame', t => {
   for (const size of [1, 127, 128, 8_192, 300_000]) {
     const payload = new Uint8Array(size).fill(5)
     const frame = { kind: 'message', topic: 'topic', ack: 2, payload } as const
-    t.is(Buffer.compare(Buffer.concat([encodeHead('topic', 2, size), payload]), encodeMessage(frame)), 0)
+    for (const begin of [0, size >>> 1, size]) {
+      const head = encodeHead('topic', 2, size, payload.subarray(0, begin))
+      t.is(Buffer.compare(Buffer.concat([head, payload.subarray(begin)]), encodeMessage(frame)), 0)
+    }
   }
 })
