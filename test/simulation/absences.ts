@@ -9,6 +9,7 @@ export class Absences {
   readonly #apartSinceMs = new Map<string, number>()
   /** When somebody was last forgotten, and by whom. */
   readonly #forgottenAtMs = new Map<MemberId, Map<MemberId, number>>()
+  readonly #observed = new Set<MemberId>()
   #beforeMs = 0
   /** When it was last looked at. */
   observedAtMs = 0
@@ -17,11 +18,14 @@ export class Absences {
     this.#beforeMs = this.observedAtMs
     this.observedAtMs = now
     for (const one of live) {
+      const isNew = !this.#observed.has(one.id)
+      this.#observed.add(one.id)
       for (const other of live) {
         const pair = `${one.id}>${other.id}`
         if (one === other || one.presentSinceMs(other.id) !== undefined) this.#apartSinceMs.delete(pair)
-        else if (!this.#apartSinceMs.has(pair)) this.#apartSinceMs.set(pair, now)
-        else if (now - this.#apartSinceMs.get(pair)! > NEARLY * forgetAfterMs) this.#forget(other.id, one.id, now)
+        else if (!this.#apartSinceMs.has(pair)) {
+          this.#apartSinceMs.set(pair, isNew ? this.#longestApart(live, other, now) : now)
+        } else if (now - this.#apartSinceMs.get(pair)! > NEARLY * forgetAfterMs) this.#forget(other.id, one.id, now)
       }
     }
   }
@@ -36,6 +40,11 @@ export class Absences {
   isForgetful(by: MemberId): boolean {
     for (const others of this.#forgottenAtMs.values()) if ((others.get(by) ?? -1) >= this.#beforeMs) return true
     return false
+  }
+
+  /** Since when somebody has been out of another's sight: whoever is new hears from the others who is absent. */
+  #longestApart(live: readonly SimNode[], other: SimNode, now: number): number {
+    return Math.min(now, ...live.map(({ id }) => this.#apartSinceMs.get(`${id}>${other.id}`) ?? now))
   }
 
   #forget(id: MemberId, by: MemberId, now: number): void {
