@@ -6,10 +6,10 @@ import type { Hash64 } from './mix.js'
 import { copyFrom } from './value-memory.js'
 
 /** Names of attributes that came last, of all scopes. */
-const NAMES = new TextTable(1_024)
+export const NAMES: TextTable = new TextTable(1_024)
 /** Ids of members that came last. */
-const IDS = new IdTable(256)
-const ID_BYTES = 16
+export const IDS: IdTable = new IdTable(256)
+export const ID_BYTES = 16
 
 /**
  * How values leave a message: copied; taken, where a large one is nearly all of bytes that nobody else writes to; or

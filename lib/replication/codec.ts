@@ -48,6 +48,7 @@ import type {
   ReplicationMessage,
   TouchEntry,
 } from './messages.js'
+import { readPlainDelta } from './plain-delta.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import type { DigestEntry, MissingDots } from './seen-set.js'
 
@@ -155,10 +156,12 @@ export function encodeMessage(message: ReplicationMessage): Uint8Array {
  */
 export function decodeMessage(bytes: Uint8Array, values: ValueLease = 'copied'): ReplicationMessage {
   try {
-    const reader = new FieldReader(bytes, 0, values)
-    // A delta as every member writes it, told by its first field: nearly all traffic, and it needs none of the lists below.
-    if (bytes[0] === 1 << 3 && bytes[1] === KIND_NUMBERS.delta) return { kind: 'delta', delta: onlyDelta(reader) }
-    return assemble(readFields(reader))
+    // A delta, told by its first field: nearly all traffic, and it needs none of the lists below.
+    if (bytes[0] === 1 << 3 && bytes[1] === KIND_NUMBERS.delta) {
+      const plain = values === 'lent' ? readPlainDelta(bytes) : undefined
+      return { kind: 'delta', delta: plain ?? onlyDelta(new FieldReader(bytes, 0, values)) }
+    }
+    return assemble(readFields(new FieldReader(bytes, 0, values)))
   } catch (error) {
     if (error instanceof ProtocolError) throw error
     throw new ProtocolError(`Unreadable replication message: ${error instanceof Error ? error.message : 'unknown'}`)

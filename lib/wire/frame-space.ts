@@ -71,8 +71,8 @@ export class FrameChunk {
 export class FrameSpace {
   /** Simulations have less, so that memory is written again all the time. */
   chunkBytes: number = CHUNK_BYTES
-  /** One for all: an object for each frame would be one to throw away. */
-  readonly #room = new FrameRoom(0)
+  /** What `room` gave out last. One for all: an object for each frame would be one to throw away. */
+  readonly latest: FrameRoom = new FrameRoom(0)
   #chunk = new FrameChunk(0)
   #used = 0
   /** Full ones, that of the latest last. */
@@ -81,12 +81,12 @@ export class FrameSpace {
   /** Room for one frame, next to the frame before; a large one has memory of its own. */
   room(length: number): FrameRoom {
     if (this.#used + length > this.#chunk.bytes.length) {
-      if (length > this.chunkBytes >>> 2) return this.#room.place(Buffer.allocUnsafeSlow(length), 0)
+      if (length > this.chunkBytes >>> 2) return this.latest.place(Buffer.allocUnsafeSlow(length), 0)
       this.#next()
     }
     const at = this.#used
     this.#used += length
-    return this.#room.place(this.#chunk.bytes, at)
+    return this.latest.place(this.#chunk.bytes, at)
   }
 
   /** The chunk that has this memory, unless it is never written again. */

@@ -26,9 +26,9 @@ const TOPIC_FIELDS_MAX = 1_024
 export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array {
   const size = payload.length
   // What was written last is mostly sent at once.
-  const { room: lastRoom } = last
-  if (payload === lastRoom.viewed && lastRoom.head > 0 && size === last.size) {
-    if (topic === last.topic && ack === last.ack) return lastRoom.frame(size)
+  const { latest } = frames
+  if (payload === latest.viewed && latest.head > 0 && size === last.size) {
+    if (topic === last.topic && ack === last.ack) return latest.frame(size)
   }
   const field = fieldOf(topic)
   const chunk = size === 0 ? undefined : frames.chunkOf(memoryOf(payload))
@@ -54,7 +54,6 @@ export function messageRoom(topic: string, ack: MessageFrame['ack'], size: numbe
   writeHead(room.bytes, room.at, field, ack, size)
   room.at += head
   room.head = head
-  last.room = room
   last.size = size
   if (field !== last.field) {
     last.topic = topic
@@ -66,7 +65,6 @@ export function messageRoom(topic: string, ack: MessageFrame['ack'], size: numbe
 
 /** What messages were given room for last. */
 const last = {
-  room: frames.room(0),
   size: 0,
   topic: '',
   field: new Uint8Array(0) as Uint8Array,

