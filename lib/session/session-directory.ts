@@ -50,8 +50,10 @@ export class SessionDirectory {
     const tell = cause === 'local' || this.#parts.tellsRemote
     if (change.kind === 'removed') return this.#removed(change, tell)
     if (local.size > 0) local.drop(key, change.names)
-    const previousId = this.index.id(key)
     const claims = change.kind === 'created' || change.names.includes(PUBLIC_ID)
+    // Most changes are of attributes, and nobody listens.
+    if (!claims && !(tell && this.emitter.hears('changed'))) return
+    const previousId = this.index.id(key)
     const loser = claims ? this.#claim(key, change.record?.value(PUBLIC_ID)) : undefined
     const id = this.index.id(key)
     if (id === undefined) return
