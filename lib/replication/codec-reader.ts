@@ -9,6 +9,7 @@ import { copyFrom } from './value-memory.js'
 export const NAMES: TextTable = new TextTable(1_024)
 /** Ids of members that came last. */
 export const IDS: IdTable = new IdTable(256)
+/** Bytes of an id. */
 export const ID_BYTES = 16
 
 /**

@@ -1,3 +1,4 @@
+import { frames } from '../wire/frame-space.js'
 import { type Delta, type DeltaKind, type DeltaWrites, NO_CONTEXT, NO_WRITES } from './delta.js'
 import type { DeltaApplier } from './delta-applier.js'
 import { encodeDelta } from './delta-codec.js'
@@ -67,8 +68,13 @@ export class DeltaWriter {
       limit === undefined ? { kind, key, stamp, deps, writes } : { kind, key, stamp, deps, writes, limit }
     const { ack, copies, timeoutMs, settled } = options
     const encoded = encodeDelta(delta, env.room, ack)
-    this.#applier.apply(delta, 'local', encoded, lastNow)
-    env.send('all', { kind: 'delta', delta, encoded }, { ack, copies, timeoutMs, key }, settled)
+    frames.inHand++
+    try {
+      this.#applier.apply(delta, 'local', encoded, lastNow)
+      env.send('all', { kind: 'delta', delta, encoded }, { ack, copies, timeoutMs, key }, settled)
+    } finally {
+      frames.inHand--
+    }
     return { key, dot: stamp, stamp, bytes: bytesOf(encoded) }
   }
 }

@@ -2,6 +2,7 @@ import type { Member, MemberId } from '../membership/member.js'
 import type { Clock, Endpoint, Network, Random, StreamEnd, Timer } from '../runtime/runtime.js'
 import { encodeFrame } from '../wire/codec.js'
 import { DEFAULT_FRAME_LIMIT_BYTES } from '../wire/frame.js'
+import { frames } from '../wire/frame-space.js'
 import { APART_BYTES, encodeHead, encodeMessage, NO_BYTES } from '../wire/hot-frames.js'
 import type { ConnectionPurpose, Frame } from '../wire/messages.js'
 import type { LaneItem } from './lane.js'
@@ -157,18 +158,22 @@ export class ChannelSender {
     const bytes = frame.length + bodyBytes
     const alone = members.length === 1
     const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told, alone }
-    for (const member of members) {
-      const queue = this.#members.get(member.id)
-      if (queue === undefined) {
-        told(member, 'disappeared', true)
-        continue
-      }
-      this.#stats.messages += 1
-      this.#stats.messageBytes += bytes
-      if (queue.put(item, message.key, message.bulk === true)) continue
-      this.#stats.queueFull += 1
-      told(member, 'queue-full', true)
+    frames.inHand++
+    try {
+      for (const member of members) this.#put(item, member, message, told)
+    } finally {
+      frames.inHand--
     }
+  }
+
+  #put(item: LaneItem, member: Member, { key, bulk }: OutgoingMessage, told: OutcomeListener): void {
+    const queue = this.#members.get(member.id)
+    if (queue === undefined) return told(member, 'disappeared', true)
+    this.#stats.messages += 1
+    this.#stats.messageBytes += item.bytes
+    if (queue.put(item, key, bulk === true)) return
+    this.#stats.queueFull += 1
+    told(member, 'queue-full', true)
   }
 
   /** Sends a frame over the member's control connection. `false`: no such member, or too much waits already. */

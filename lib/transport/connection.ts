@@ -111,6 +111,8 @@ export class Connection {
   /** Writes what has gathered now instead of a little later. */
   flush(): void {
     if (this.#closed || this.#full || this.#pending.bytes === 0 || this.#stream === undefined) return
+    // Once more: of what was taken meanwhile nobody has told.
+    this.#release()
     this.#full = !writeAll(this.#stream, this.#pending.take())
     this.#release()
     if (!this.#full) this.#tellDrained()

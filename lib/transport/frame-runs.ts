@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { type FrameChunk, frames } from '../wire/frame-space.js'
+import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
 import { memoryOf } from '../wire/view.js'
 
 /** Pieces shorter than this, on average, are copied together: each takes the system some time. */
@@ -56,13 +56,13 @@ export class FrameRuns {
       return runs
     }
     const copy = Buffer.concat(runs, bytes)
-    letGo(this.#held)
+    this.#letGo(this.#held)
     return [copy]
   }
 
   /** Whatever was taken has left. */
   release(): void {
-    letGo(this.#taken)
+    this.#letGo(this.#taken)
   }
 
   /** None are left; what was taken may still be on its way, so it is held for good. */
@@ -70,7 +70,12 @@ export class FrameRuns {
     this.#runs = []
     this.#bytes = 0
     this.#memory = undefined
-    letGo(this.#held)
+    this.#letGo(this.#held)
+  }
+
+  #letGo(chunks: FrameChunk[]): void {
+    letGo(chunks)
+    chunks.length = 0
   }
 
   #finish(): void {
@@ -78,9 +83,4 @@ export class FrameRuns {
     this.#runs.push(new Uint8Array(this.#memory, this.#start, this.#end - this.#start))
     this.#memory = undefined
   }
-}
-
-function letGo(chunks: FrameChunk[]): void {
-  for (const chunk of chunks) chunk.holders--
-  chunks.length = 0
 }

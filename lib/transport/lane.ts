@@ -1,7 +1,7 @@
 import { ProtocolError } from '../errors.js'
 import type { Member } from '../membership/member.js'
 import type { StreamEnd, Timer } from '../runtime/runtime.js'
-import { type FrameChunk, frames } from '../wire/frame-space.js'
+import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
 import type { Frame, Hello } from '../wire/messages.js'
 import { memoryOf } from '../wire/view.js'
 import { type DialContext, OutgoingConnection, streamEndOf } from './outgoing-connection.js'
@@ -10,7 +10,7 @@ import type { OutcomeListener } from './types.js'
 /** Something on its way: the bytes, and who hears of its acknowledgement. The same for all members it goes to. */
 export interface LaneItem {
   readonly frame: Uint8Array
-  /** The rest of the frame, in pieces that lie elsewhere and never change. */
+  /** The rest of the frame, if it lies elsewhere, in pieces. */
   readonly body: readonly Uint8Array[] | undefined
   /** Of all of it. */
   readonly bytes: number
@@ -44,11 +44,11 @@ const TOPIC_LIMIT = 1_024
 const AWAITED_TOGETHER = 16
 const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
-/** Something that waits, since when, and the chunk its frame lies in, which is held. */
+/** Something that waits, since when, and what it lies in, which is held. */
 interface Waiting {
   readonly item: LaneItem
   readonly at: number
-  readonly chunk: FrameChunk | undefined
+  readonly chunks: readonly FrameChunk[]
 }
 
 /** Written and not acknowledged; without the frame, whose memory is free once it is written. */
@@ -123,9 +123,7 @@ export class Lane {
 
   put(item: LaneItem): void {
     if (this.pass(item)) return
-    const chunk = frames.chunkOf(memoryOf(item.frame))
-    if (chunk !== undefined) chunk.holders++
-    this.#queue.push({ item, at: this.#context.clock.monotonic(), chunk })
+    this.#queue.push({ item, at: this.#context.clock.monotonic(), chunks: hold(item) })
     this.connect()
   }
 
@@ -170,8 +168,8 @@ export class Lane {
     const waiting = this.#queue.slice(this.#head)
     this.#queue = []
     this.#head = 0
+    for (const { chunks } of waiting) letGo(chunks)
     this.#abandon()
-    for (const { chunk } of waiting) if (chunk !== undefined) chunk.holders--
     for (const { item } of waiting) item.told?.(this.#member, 'disappeared', true)
   }
 
@@ -204,14 +202,14 @@ export class Lane {
 
   #pump(): void {
     while (this.queued > 0 && this.#takes()) {
-      const { item, chunk } = this.#queue[this.#head] as Waiting
+      const { item, chunks } = this.#queue[this.#head] as Waiting
       this.#head += 1
       if (this.#head >= 1_024 && this.#head * 2 >= this.#queue.length) {
         this.#queue = this.#queue.slice(this.#head)
         this.#head = 0
       }
       this.#write(item)
-      if (chunk !== undefined) chunk.holders--
+      letGo(chunks)
       this.#handlers.dequeued(item.bytes)
     }
     if (this.queued > 0) return
@@ -302,6 +300,14 @@ export class Lane {
       if (entry.heard !== 'all') entry.told?.(this.#member, 'disappeared', true)
     }
   }
+}
+
+/** Keeps what an item lies in from being written again. */
+function hold({ frame, body }: LaneItem): readonly FrameChunk[] {
+  const pieces = body === undefined ? [frame] : [frame, ...body]
+  const chunks = pieces.flatMap(piece => frames.chunkOf(memoryOf(piece)) ?? [])
+  for (const chunk of chunks) chunk.holders++
+  return chunks
 }
 
 function outcomeOf(

@@ -71,6 +71,11 @@ export class FrameChunk {
 export class FrameSpace {
   /** Simulations have less, so that memory is written again all the time. */
   chunkBytes: number = CHUNK_BYTES
+  /**
+   * Code on the stack that has a frame in hand and calls others meanwhile: nothing is written again while there is any.
+   * Those may be listeners who run what waits for this code to be done, as `deasync` does.
+   */
+  inHand = 0
   /** What `room` gave out last. One for all: an object for each frame would be one to throw away. */
   readonly latest: FrameRoom = new FrameRoom(0)
   #chunk = new FrameChunk(0)
@@ -110,12 +115,18 @@ export class FrameSpace {
 
   /** The one used last, which the processor still has at hand. */
   #free(): FrameChunk | undefined {
+    if (this.inHand > 0) return undefined
     const full = this.#full
     const place = full.findLastIndex(
       ({ holders, isSettled, bytes }) => isSettled && holders === 0 && bytes.length === this.chunkBytes,
     )
     return place === -1 ? undefined : full.splice(place, 1)[0]
   }
+}
+
+/** Nobody waits for these any more, each as often as it is listed. */
+export function letGo(chunks: readonly FrameChunk[]): void {
+  for (const chunk of chunks) chunk.holders--
 }
 
 /** That of this process. */

@@ -87,9 +87,10 @@ for (const seed of [1, 2, 3]) {
       }
       const bytes = fill(new Uint8Array(length), sender, number)
       if (way === 2) return topics[sender]?.send(bytes, options, settled)
-      const begin = frames.room(8).view(8)
-      begin.set(bytes.subarray(0, 8))
-      topics[sender]?.send(begin, { ...options, rest: [bytes.subarray(8)] }, settled)
+      const split = random.between(8, Math.min(length, 1_000))
+      const begin = frames.room(split).view(split)
+      begin.set(bytes.subarray(0, split))
+      topics[sender]?.send(begin, { ...options, rest: [bytes.subarray(split)] }, settled)
     }
     while (sent.some(count => count < SENT)) {
       for (const place of topics.keys()) for (let n = random.between(0, 30); n > 0; n--) say(place)

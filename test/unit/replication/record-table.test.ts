@@ -163,3 +163,24 @@ test('a sharded map behaves like a map', t => {
   )
   t.pass()
 })
+
+test('what a record leaves where it lies for a transfer is not written over', t => {
+  const table = new RecordTable(1)
+  const write = (on: ReplicaRecord, seq: number): void => {
+    const stamp = { wallMs: 1_700_000_000_000 + seq, counter: 0, origin: ORIGIN, seq }
+    const writes = new SmallMap([['a', new Uint8Array(20_000).fill(seq)]])
+    on.applyDelta({ kind: 'write', key: on.key, stamp, deps: [], writes, isLent: true })
+  }
+  const held = record(1, new Uint8Array(5))
+  write(held, 2)
+  const place = held.value('a')
+  write(held, 3)
+  t.true(held.value('a') === place, 'in place until it is shared')
+  table.set(held.key, held)
+  const pieces: Uint8Array[] = []
+  table.outgoing(held.key, 0)?.write(Buffer.alloc(1_000), 0, piece => void pieces.push(piece))
+  write(held, 4)
+  t.is(pieces.length, 1)
+  t.true(pieces[0]?.every(byte => byte === 3))
+  t.true(held.value('a')?.every(byte => byte === 4))
+})

@@ -4,6 +4,7 @@ import { encodeMessage } from '../../../lib/replication/codec.js'
 import { ReplicaScope, type ScopeEnvironment, type ScopeListener } from '../../../lib/replication/scope.js'
 import { SmallMap } from '../../../lib/replication/small-map.js'
 import type { Timer } from '../../../lib/runtime/runtime.js'
+import { frames } from '../../../lib/wire/frame-space.js'
 
 const other = { id: 'b'.repeat(32), name: 'b', host: '127.0.0.1', port: 2 }
 const writes = new SmallMap([['x', Uint8Array.of(1)]])
@@ -135,4 +136,12 @@ test('nobody waits for a write in a scope that is closed', t => {
   t.deepEqual(told, [false])
   scope.replica.catchUp({ origin: id, seq: 1 }, 250, here => told.push(here))
   t.deepEqual(told, [false, false])
+})
+
+test('while listeners hear of a write its bytes are in hand', t => {
+  const heard: number[] = []
+  const { scope } = open({ onChange: () => void heard.push(frames.inHand) })
+  const before = frames.inHand
+  scope.replica.create(writes)
+  t.deepEqual([heard, frames.inHand], [[before + 1], before])
 })

@@ -3,6 +3,7 @@ import type { Clock, Endpoint, Network, Stream, StreamHandlers } from '../../../
 import { MemberQueue } from '../../../lib/transport/member-queue.js'
 import { decodeFrame, encodeFrame } from '../../../lib/wire/codec.js'
 import { FrameDecoder } from '../../../lib/wire/frame.js'
+import { type FrameChunk, frames } from '../../../lib/wire/frame-space.js'
 import type { Frame, Hello, Welcome } from '../../../lib/wire/messages.js'
 
 const member = { id: '11'.repeat(16), name: 'b', host: 'h', port: 1 }
@@ -197,6 +198,48 @@ test('of messages somebody waits for, half of what is under way leaves before th
     stage.endOfTurn()
     t.is(remote.texts.length - before, gone.length)
   }
+})
+
+test('what waits is held, each until it has left or the member is gone', t => {
+  const { stage, queue, put } = setUp({ queueLimitBytes: 1_000_000 })
+  const chunks = new Set<FrameChunk>()
+  const holders = (): number => [...chunks].reduce((sum, chunk) => sum + chunk.holders, 0)
+  const wait = (count: number): void => {
+    for (let n = 0; n < count; n++) {
+      t.true(put('x'.repeat(10_000)))
+      const chunk = frames.chunkOf(frames.latest.bytes.buffer)
+      if (chunk !== undefined) chunks.add(chunk)
+    }
+  }
+  wait(1)
+  stage.endOfTurn()
+  const remote = stage.dialled[0] as Remote
+  remote.room = false
+  remote.welcome()
+  stage.endOfTurn()
+  const before = holders()
+  // Of so many a connection takes some at once.
+  wait(60)
+  t.is(holders() - before, 60)
+  remote.room = true
+  remote.handlers.drain?.()
+  remote.room = false
+  stage.endOfTurn()
+  t.true(remote.texts.length > 1 && remote.texts.length < 61, `${remote.texts.length}`)
+  t.is(holders() - before, 61 - remote.texts.length)
+  queue.close(false)
+  t.is(holders(), before)
+})
+
+test('pieces behind a frame that waits are held, too', t => {
+  const { queue } = setUp()
+  const [frame, piece] = [frames.room(10).view(10), frames.room(10).view(10)]
+  const chunk = frames.chunkOf(piece.buffer)
+  const before = chunk?.holders ?? 0
+  queue.put({ frame, body: [piece], bytes: 20, topic: 't', ack: 0, told: undefined, alone: true }, undefined, false)
+  t.is((chunk?.holders ?? 0) - before, 2)
+  queue.close(false)
+  t.is(chunk?.holders, before)
 })
 
 test('a key whose message overflowed stays behind until the queue has drained, then refill names it', t => {

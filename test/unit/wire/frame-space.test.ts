@@ -72,3 +72,14 @@ test('of chunks that nobody lets go of only some are known', async t => {
   t.is(new Set(made).size, 100)
   t.is(made.filter(memory => from.chunkOf(memory) !== undefined).length, 17)
 })
+
+test('nothing is written again while somebody has a frame in hand', async t => {
+  const from = space()
+  const a = filled(from)
+  const b = filled(from)
+  await done()
+  from.inHand++
+  t.false([a, b].includes(filled(from)))
+  from.inHand--
+  t.true(filled(from) === a)
+})
