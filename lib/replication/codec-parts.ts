@@ -6,7 +6,7 @@ import type { FieldReader } from './codec-reader.js'
 import type { EndedLife, KnownMember, TouchEntry } from './messages.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 import { type Digest, type DigestEntry, type MissingDots, type Range, SEEN_RANGES_MAX, SeenSet } from './seen-set.js'
-import { type AccessStamp, creationDot, NEVER } from './stamp.js'
+import { type AccessStamp, creationDot, isTime, NEVER } from './stamp.js'
 
 type Writer = protobuf.Writer
 
@@ -100,7 +100,7 @@ export function readStamp(reader: FieldReader): AccessStamp & { readonly seq: nu
     else if (field === 4) seq = reader.uint53()
     else reader.skip()
   }
-  if (counter > 65_535 || wallMs >= 2 ** 48) throw new ProtocolError('A stamp is out of range')
+  if (!isTime(wallMs, counter)) throw new ProtocolError('A stamp is out of range')
   return { wallMs, counter, origin, seq }
 }
 

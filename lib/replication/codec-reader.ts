@@ -1,5 +1,5 @@
 import { ProtocolError } from '../errors.js'
-import { IdTable } from '../wire/id-table.js'
+import { ID_BYTES, IdTable } from '../wire/id-table.js'
 import { TextTable } from '../wire/text-table.js'
 import { memoryOf } from '../wire/view.js'
 import type { Hash64 } from './mix.js'
@@ -9,8 +9,6 @@ import { copyFrom } from './value-memory.js'
 export const NAMES: TextTable = new TextTable(1_024)
 /** Ids of members that came last. */
 export const IDS: IdTable = new IdTable(256)
-/** Bytes of an id. */
-export const ID_BYTES = 16
 
 /**
  * How values leave a message: copied; taken, where a large one is nearly all of bytes that nobody else writes to; or

@@ -8,7 +8,7 @@ import { readContext } from './delta-codec.js'
 import { CONTEXT_MAX } from './record.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
 import type { Dot, RecordKey } from './replica-contract.js'
-import { NEVER } from './stamp.js'
+import { isTime, NEVER } from './stamp.js'
 
 type Writer = protobuf.Writer
 
@@ -181,7 +181,7 @@ function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [stri
         reader.skip()
     }
   }
-  if (counter > 65_535 || wallMs >= 2 ** 48) throw new ProtocolError('A stamp is out of range')
+  if (!isTime(wallMs, counter)) throw new ProtocolError('A stamp is out of range')
   const stamp = { wallMs, counter, origin: originAt(origins, index), seq: nonZero(seq) }
   return [name, value === undefined ? { stamp } : { stamp, value }]
 }

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { MemberId } from '../membership/member.js'
+import { ID_BYTES } from '../wire/id-table.js'
 import { varintBytes, writeVarint } from '../wire/varint.js'
 import type { RecordKey } from './replica-contract.js'
 
@@ -8,7 +9,6 @@ import type { RecordKey } from './replica-contract.js'
  * these tell where they end.
  */
 
-const ID_BYTES = 16
 /** Tag, length and bytes of an id. */
 export const ID_FIELD_BYTES: number = 2 + ID_BYTES
 

@@ -22,9 +22,10 @@ import { CONTEXT_MAX } from './record.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
 import type { RecordKey } from './replica-contract.js'
 import { SmallMap } from './small-map.js'
-import type { AccessStamp } from './stamp.js'
+import { type AccessStamp, isTime } from './stamp.js'
 
-const KINDS: readonly DeltaKind[] = ['create', 'write', 'renew', 'invalidate', 'expire']
+/** By their numbers. */
+export const KINDS: readonly DeltaKind[] = ['create', 'write', 'renew', 'invalidate', 'expire']
 /** Concurrent writers may together exceed what one may write. */
 const ATTRIBUTES_MAX = 65_536
 
@@ -208,7 +209,7 @@ export function readDelta(reader: FieldReader): Delta {
   }
   const name = KINDS[kind]
   if (name === undefined || (name === 'expire') !== (limit !== undefined)) throw new ProtocolError('Bad delta kind')
-  if (origin === '' || seq === 0 || counter > 65_535 || wallMs >= 2 ** 48) throw new ProtocolError('Bad delta stamp')
+  if (origin === '' || seq === 0 || !isTime(wallMs, counter)) throw new ProtocolError('Bad delta stamp')
   const createdBy = keyOrigin || origin
   const createdAs = keySeq || seq
   const isCreation = createdBy === origin && createdAs === seq

@@ -1,11 +1,14 @@
 import type { MemberId } from '../membership/member.js'
+import { ID_BYTES } from '../wire/id-table.js'
 import { lengthAt, lengthBytes } from '../wire/varint.js'
 import { memoryOf } from '../wire/view.js'
 import { checkedKey } from './codec-parts.js'
-import { ID_BYTES, IDS, NAMES } from './codec-reader.js'
+import { IDS, NAMES } from './codec-reader.js'
 import { type Context, type Delta, NO_CONTEXT } from './delta.js'
+import { KINDS } from './delta-codec.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
 import { SmallMap } from './small-map.js'
+import { isTime } from './stamp.js'
 
 /** Tags of fields, in the order in which they are written: see `replication.proto`. */
 const DELTA = (2 << 3) | 2
@@ -23,9 +26,7 @@ const FIRST = (1 << 3) | 2
 const DEP_SEQ = 2 << 3
 const VALUE = (2 << 3) | 2
 
-const KIND_WRITE = 1
-const COUNTER_MAX = 65_535
-const WALL_MS_END = 2 ** 48
+const KIND_WRITE = KINDS.indexOf('write')
 /** More are left to others. */
 const WRITES_MAX = 64
 /** Bytes of a number that is read here; it stays below 2^49. */
@@ -52,13 +53,12 @@ export function readPlainDelta(bytes: Uint8Array): Delta | undefined {
   at = next
   const wallMs = seq > 0 && bytes[at] === WALL_MS ? wholeAt(bytes, at + 1) : 0
   at = next
-  if (wallMs <= 0 || wallMs >= WALL_MS_END) return undefined
   let counter = 0
   if (bytes[at] === COUNTER) {
     counter = wholeAt(bytes, at + 1)
     at = next
-    if (counter < 0 || counter > COUNTER_MAX) return undefined
   }
+  if (wallMs <= 0 || counter < 0 || !isTime(wallMs, counter)) return undefined
   let creator = origin
   if (isId(bytes, at, KEY_ORIGIN, end)) {
     creator = IDS.at(bytes, at + 2)

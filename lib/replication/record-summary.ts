@@ -9,6 +9,7 @@ import { attributeMix, type Hash64, keyMix, presenceMix, ZERO_HASH } from './mix
 import { CONTEXT_MAX } from './record.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
 import type { RecordKey } from './replica-contract.js'
+import { isTime } from './stamp.js'
 
 /** What can be told of a record without unpacking it. */
 export interface RecordSummary {
@@ -115,7 +116,7 @@ export function summarize(reader: FieldReader, end: number, known: Hash64 | unde
         else reader.skip()
       }
     } else return undefined
-    if (counter > 65_535 || wallMs >= 2 ** 48) throw new ProtocolError('A stamp is out of range')
+    if (!isTime(wallMs, counter)) throw new ProtocolError('A stamp is out of range')
     if (wallMs > latestMs || (wallMs === latestMs && counter > latestCounter)) {
       latestMs = wallMs
       latestCounter = counter

@@ -34,3 +34,8 @@ export function creationDot(key: RecordKey): Dot {
   const cut = key.lastIndexOf('#')
   return { origin: key.slice(0, cut), seq: Number(key.slice(cut + 1)) }
 }
+
+/** Whether a hybrid time can be one: 48 bits of milliseconds, 16 of a counter. */
+export function isTime(wallMs: number, counter: number): boolean {
+  return counter <= 65_535 && wallMs < 2 ** 48
+}

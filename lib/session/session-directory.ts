@@ -63,7 +63,6 @@ export class SessionDirectory {
     }
     if (loser !== undefined) this.#end(id, 'replaced', cause, store.attributes(loser), tell)
     if (previousId === undefined || !tell) return
-    if (previousId === id && !this.emitter.hears('changed')) return
     if (!this.index.shows(key)) return
     if (previousId !== id) this.emitter.emit('idChanged', { id, previousId, cause })
     if (!this.emitter.hears('changed')) return

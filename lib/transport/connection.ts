@@ -110,9 +110,10 @@ export class Connection {
 
   /** Writes what has gathered now instead of a little later. */
   flush(): void {
-    if (this.#closed || this.#full || this.#pending.bytes === 0 || this.#stream === undefined) return
-    // Once more: of what was taken meanwhile nobody has told.
+    if (this.#closed || this.#full || this.#stream === undefined) return
+    // The system may have taken the rest of an earlier write, of which it tells only after large ones.
     this.#release()
+    if (this.#pending.bytes === 0) return
     this.#full = !writeAll(this.#stream, this.#pending.take())
     this.#release()
     if (!this.#full) this.#tellDrained()
@@ -133,7 +134,6 @@ export class Connection {
 
   #drain(): void {
     this.#full = false
-    this.#release()
     this.flush()
     if (!this.#full) this.#tellDrained()
   }

@@ -37,10 +37,8 @@ export class FrameRuns {
     this.#memory = memory
     this.#start = frame.byteOffset
     this.#end = frame.byteOffset + frame.length
-    const chunk = frames.chunkOf(memory)
-    if (chunk === undefined) return
-    chunk.holders++
-    this.#held.push(chunk)
+    const chunk = frames.hold(memory)
+    if (chunk !== undefined) this.#held.push(chunk)
   }
 
   /** All of them, as pieces that belong one behind the other and stay as they are until `release`; none are left. */

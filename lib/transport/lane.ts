@@ -305,9 +305,7 @@ export class Lane {
 /** Keeps what an item lies in from being written again. */
 function hold({ frame, body }: LaneItem): readonly FrameChunk[] {
   const pieces = body === undefined ? [frame] : [frame, ...body]
-  const chunks = pieces.flatMap(piece => frames.chunkOf(memoryOf(piece)) ?? [])
-  for (const chunk of chunks) chunk.holders++
-  return chunks
+  return pieces.flatMap(piece => frames.hold(memoryOf(piece)) ?? [])
 }
 
 function outcomeOf(

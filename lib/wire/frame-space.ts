@@ -101,6 +101,13 @@ export class FrameSpace {
     return undefined
   }
 
+  /** The chunk that has this memory, which is not written again until {@link letGo} has been called with it. */
+  hold(memory: ArrayBufferLike): FrameChunk | undefined {
+    const chunk = this.chunkOf(memory)
+    if (chunk !== undefined) chunk.holders++
+    return chunk
+  }
+
   #next(): void {
     const last = this.#chunk
     last.isSettled = false

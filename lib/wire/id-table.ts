@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 
 /** Bytes of an id. */
-const ID_BYTES = 16
+export const ID_BYTES = 16
 const WORDS = ID_BYTES / 4
 
 /**

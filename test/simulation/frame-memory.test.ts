@@ -94,7 +94,7 @@ for (const seed of [1, 2, 3]) {
     }
     while (sent.some(count => count < SENT)) {
       for (const place of topics.keys()) for (let n = random.between(0, 30); n > 0; n--) say(place)
-      const [stalling] = random.chance(0.1) ? [random.pick(['a', 'b', 'c'])] : []
+      const stalling = random.chance(0.1) ? random.pick(['a', 'b', 'c']) : undefined
       if (stalling !== undefined) sim.pause(stalling)
       await sim.run(random.between(0, 30))
       if (stalling !== undefined) sim.resume(stalling)
