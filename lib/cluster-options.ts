@@ -7,7 +7,7 @@ import { custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './optio
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/replica-options.js'
 import type { Runtime } from './runtime/runtime.js'
 import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
-import type { SessionCodec } from './session/session-delta.js'
+import type { SessionCodec } from './session/session-codec.js'
 import { type LoginPolicy, resolveLoginPolicy, type UsersOptions } from './users/login-policy.js'
 
 const BYTE = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'

@@ -61,7 +61,8 @@ export type { LargeAttributeEvent } from './session/large-attributes.js'
 export type { AttributeFilter } from './session/local-rule.js'
 export type { MergeFunction, MergeStrategy, MergeValues } from './session/merge.js'
 export { Session } from './session/session.js'
-export type { ChangeDetection, SessionCodec } from './session/session-delta.js'
+export type { SessionCodec } from './session/session-codec.js'
+export type { ChangeDetection } from './session/session-delta.js'
 export type { InvalidateOptions, SessionWhy, ToldWhy } from './session/session-ending.js'
 export type {
   CommitOptions,

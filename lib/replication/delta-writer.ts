@@ -64,9 +64,11 @@ export class DeltaWriter {
     const { env, clock, records, origin, lastNow } = this.#state
     const stamp = clock.stamp(env.clusterTime(), origin, ++this.#state.issued)
     const deps = records.get(key)?.context ?? NO_CONTEXT
+    const { ack, copies, timeoutMs, isLent = false, settled } = options
     const delta: Delta =
-      limit === undefined ? { kind, key, stamp, deps, writes } : { kind, key, stamp, deps, writes, limit }
-    const { ack, copies, timeoutMs, settled } = options
+      limit === undefined
+        ? { kind, key, stamp, deps, writes, isLent }
+        : { kind, key, stamp, deps, writes, isLent, limit }
     const encoded = encodeDelta(delta, env.room, ack)
     frames.inHand++
     try {

@@ -147,6 +147,11 @@ export class ReplicaRecord {
     return this.attributes.snapshot()
   }
 
+  /** The same, until they are given back. */
+  borrow(): AttributeSnapshot {
+    return this.attributes.borrow()
+  }
+
   get #keyMix(): Hash64 {
     this.#mix ??= keyMix(this.key)
     return this.#mix

@@ -18,6 +18,7 @@ import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
 import {
   type AttributeWrites,
+  type BorrowedAttributes,
   type Dot,
   type IssuedDelta,
   MAX_INACTIVE,
@@ -133,10 +134,17 @@ export class Replica implements RecordStore {
   }
 
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined {
-    const live = this.#state.visible(key)?.live()
+    return this.#shown(this.#state.visible(key)?.live())
+  }
+
+  borrow(key: RecordKey): BorrowedAttributes | undefined {
+    return this.#shown(this.#state.visible(key)?.borrow())
+  }
+
+  #shown<T>(attributes: T): T {
     // Or reading all sessions in one go would unpack them all.
     this.#state.records.pack()
-    return live
+    return attributes
   }
 
   stamp(key: RecordKey, name: string): Stamp | undefined {

@@ -6,7 +6,8 @@ import type { IssuedDelta, RecordChange, RecordKey, RecordStore } from '../repli
 import { SmallMap } from '../replication/small-map.js'
 import type { Freshness } from '../replication/stall-fence.js'
 import type { Random } from '../runtime/runtime.js'
-import { decodeValue, encodeValue } from '../wire/value-codec.js'
+import { type FrameChunk, letGo } from '../wire/frame-space.js'
+import { decodeValue, encodeValue, lendValue } from '../wire/value-codec.js'
 import { AttributeScope, isAttribute } from './attribute-scope.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
 import { resolveDeltaManagerOptions } from './delta-manager-options.js'
@@ -19,8 +20,8 @@ import { type PendingReceipt, Receipts } from './receipts.js'
 import type { SessionBacking } from './session.js'
 import { CREATED, ENDS_AT, isLifetime, LIFETIME_EXPECTED, PUBLIC_ID, Session, writeNumber } from './session.js'
 import { clusterTimeOf, type SessionClocks } from './session-clocks.js'
+import type { LendingCodec, SessionCodec } from './session-codec.js'
 import { noCounts, type SessionCounters } from './session-counters.js'
-import type { SessionCodec } from './session-delta.js'
 import { ID_LENGTH_MAX, SessionDirectory } from './session-directory.js'
 import { endingOf, type InvalidateOptions } from './session-ending.js'
 import type {
@@ -57,7 +58,7 @@ export interface DeltaManagerParts extends SessionClocks {
 export class DeltaManager implements SessionManager {
   readonly #parts: DeltaManagerParts
   readonly #options: Required<DeltaManagerOptions>
-  readonly #codec: SessionCodec
+  readonly #codec: LendingCodec
   readonly #backing: SessionBacking
   readonly #count: SessionCounters = noCounts()
   readonly #directory: SessionDirectory
@@ -74,7 +75,7 @@ export class DeltaManager implements SessionManager {
     const resolved = resolveDeltaManagerOptions(options)
     this.#parts = parts
     this.#options = resolved
-    this.#codec = parts.codec ?? { encode: encodeValue, decode: decodeValue }
+    this.#codec = parts.codec ?? { encode: encodeValue, decode: decodeValue, lend: lendValue }
     this.#clusterMs = clusterTimeOf(parts)
     this.#scope = resolved.application === '' ? AttributeScope.whole : new AttributeScope(resolved)
     this.#rule = LocalRule.of(resolved.exclude, resolved.maxAttributeBytes)
@@ -207,9 +208,24 @@ export class DeltaManager implements SessionManager {
   commit(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     if (session.isInvalidated) return undefined
     if (session.isReadOnly) return this.#unchanged()
+    const held: FrameChunk[] = []
+    try {
+      return this.#commit(session, options, held)
+    } finally {
+      letGo(held)
+    }
+  }
+
+  /** `held`: gets what the bytes of the writes lie in that are lent. */
+  #commit(session: Session, options: CommitOptions, held: FrameChunk[]): Promise<SendReceipt> | undefined {
     const { key, pendingDelta: delta } = session
-    const pending = delta.writes(options.detect ?? this.#options.detect)
-    const { writes, values } = key === undefined ? { writes: pending } : this.#merged(session, key, pending, options)
+    const { merge = this.#options.merge, detect = this.#options.detect } = options
+    const overtakable = key !== undefined && this.#isOvertakable(session)
+    // Nobody looks at what others wrote meanwhile, nor at the base again.
+    const isPlain = merge === 'attribute' && !overtakable
+    const pending = delta.writes(detect, isPlain && key !== undefined ? held : undefined)
+    const { writes, values } =
+      isPlain || key === undefined ? { writes: pending } : this.#merged(session, key, pending, merge, overtakable)
     if (writes.size > 0) this.#large.look(writes, delta.scope)
     if (key === undefined) {
       const isEmpty = delta.kept === undefined && !writes.has(PRINCIPAL) && ![...writes.keys()].some(isAttribute)
@@ -225,11 +241,32 @@ export class DeltaManager implements SessionManager {
       if (delta.kept !== undefined || this.#local.size > 0) this.#stored(session, key, writes)
       return this.#unchanged()
     }
+    if (held.length > 0) return this.#lend(session, key, writes, options)
     const send = this.#sending(session, options)
     const issued = this.#parts.store.write(key, writes, send)
     if (issued === undefined) return this.#discarded(session, writes.keys())
     if (values !== undefined) for (const [stored, value] of values) delta.adopt(stored, value)
     this.#stored(session, key, writes)
+    return this.#sent(session, issued, send)
+  }
+
+  /** Has the record write over the values it has, which this view gives back, and copy what is sent. */
+  #lend(
+    session: Session,
+    key: RecordKey,
+    writes: DeltaWrites,
+    options: CommitOptions,
+  ): Promise<SendReceipt> | undefined {
+    const { pendingDelta: delta } = session
+    const { store } = this.#parts
+    // Or the view would not stay what it was.
+    if (!store.has(key)) return this.#discarded(session, writes.keys())
+    const send = this.#sending(session, options)
+    send.isLent = true
+    delta.giveBack(store, key)
+    const issued = store.write(key, writes, send)
+    if (issued === undefined) return this.#discarded(session, writes.keys())
+    delta.wentOut(writes, issued.stamp)
     return this.#sent(session, issued, send)
   }
 
@@ -280,7 +317,7 @@ export class DeltaManager implements SessionManager {
 
   #view(id: string, options?: ViewOptions): Session | undefined {
     const key = this.#directory.index.key(id)
-    const base = key === undefined ? undefined : this.#parts.store.attributes(key)
+    const base = key === undefined ? undefined : this.#parts.store.borrow(key)
     return base === undefined ? undefined : this.#open(id, key, base, options)
   }
 
@@ -299,23 +336,16 @@ export class DeltaManager implements SessionManager {
     return new Session(this.#backing, { id, key, base, epoch, terms })
   }
 
-  /** What a commit writes in view of what others wrote. */
-  #merged(session: Session, key: RecordKey, pending: DeltaWrites, options: CommitOptions): Merged {
-    const { freshness, store } = this.#parts
-    const { merge = this.#options.merge } = options
-    const overtakable = freshness !== undefined && session.epoch !== freshness.epoch
-    if ((merge === 'attribute' && !overtakable) || !store.has(key)) return { writes: pending }
-    return this.#mergedWith(session, key, pending, merge, overtakable)
+  /** Whether this process stood still since the view was loaded. */
+  #isOvertakable(session: Session): boolean {
+    const { freshness } = this.#parts
+    return freshness !== undefined && session.epoch !== freshness.epoch
   }
 
-  #mergedWith(
-    session: Session,
-    key: RecordKey,
-    pending: DeltaWrites,
-    merge: MergeStrategy,
-    overtakable: boolean,
-  ): Merged {
+  /** What a commit writes in view of what others wrote. */
+  #merged(session: Session, key: RecordKey, pending: DeltaWrites, merge: MergeStrategy, overtakable: boolean): Merged {
     const { store } = this.#parts
+    if (!store.has(key)) return { writes: pending }
     const current = (stored: string): Uint8Array | undefined => store.attribute(key, stored)
     if (typeof merge === 'function') {
       const merged = mergedBy(merge, session, pending, current, this.#codec)

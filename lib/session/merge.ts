@@ -3,7 +3,8 @@ import type { DeltaWrites } from '../replication/delta.js'
 import { SmallMap } from '../replication/small-map.js'
 import { isAttribute } from './attribute-scope.js'
 import type { Session } from './session.js'
-import { type SessionCodec, sameBytes } from './session-delta.js'
+import type { SessionCodec } from './session-codec.js'
+import { sameBytes } from './session-delta.js'
 
 /** One attribute's values when a commit meets another's. Undefined: not there. */
 export interface MergeValues {

@@ -61,6 +61,7 @@ export class PendingReceipt<Subject> implements Required<WriteOptions> {
   readonly ack: Required<WriteOptions>['ack']
   readonly copies: number | 'all'
   readonly timeoutMs: number
+  isLent = false
   readonly settled: (receipt: SendReceipt) => void
   readonly #receipts: Receipts<Subject>
   #receipt: SendReceipt | undefined

@@ -1,20 +1,16 @@
 import { Buffer } from 'node:buffer'
 import { InvalidOptionError } from '../errors.js'
 import type { DeltaWrites } from '../replication/delta.js'
+import type { RecordKey, RecordStore, Stamp } from '../replication/replica-contract.js'
 import { SmallMap } from '../replication/small-map.js'
+import { compareStamps } from '../replication/stamp.js'
+import { copyOf } from '../replication/value-memory.js'
+import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
+import { memoryOf } from '../wire/view.js'
 import { AttributeScope } from './attribute-scope.js'
 import type { LocalRule } from './local-rule.js'
-
-/** Turns attribute values into bytes and back. Equal values must give equal bytes. */
-export interface SessionCodec {
-  /**
-   * Throws when the value cannot be carried. The bytes are given away: they are kept and sent as they are, so nobody may
-   * change them afterwards, nor encode into the same memory again.
-   */
-  encode(value: unknown): Uint8Array
-  /** Throws when the bytes are not a value. */
-  decode(bytes: Uint8Array): unknown
-}
+import type { LendingCodec } from './session-codec.js'
+import { type AttributeBytes, ViewBase } from './view-base.js'
 
 /**
  * What counts as a change of an attribute (the levels of JEUS's check-level).
@@ -27,9 +23,13 @@ export type ChangeDetection = 'set' | 'modified' | 'get' | 'all'
 interface Cell {
   value: unknown
   assigned: boolean
+  /** With what it was written, where nobody here has kept the bytes. */
+  stamp: Stamp | undefined
 }
 
 const NO_CELLS: SmallMap<Cell> = new SmallMap()
+/** Bytes of objects that are kept even so, to know whether they change. */
+const KEPT_MAX = 2_048
 
 /** What a delta reads and writes its attributes by. */
 export interface DeltaTerms {
@@ -49,13 +49,10 @@ export interface DeltaTerms {
  * `has`, `get`, `set`, `delete` and `names` take the application's names; everything else speaks of stored ones.
  */
 export class SessionDelta {
-  readonly #codec: SessionCodec
+  readonly #codec: LendingCodec
   readonly #scope: AttributeScope
   readonly #rule: LocalRule | undefined
-  /** Not changed, by anybody. */
-  #base: ReadonlyMap<string, Uint8Array>
-  /** What this view has written since: its base is both. */
-  #written: DeltaWrites | undefined
+  readonly #base: ViewBase
   #local: ReadonlyMap<string, unknown> | undefined
   // Made when first needed: most requests only read.
   /** Values read or set, decoded once. */
@@ -71,12 +68,12 @@ export class SessionDelta {
 
   /** A `base` that is a map is not copied, so it must stay as it is. */
   constructor(
-    codec: SessionCodec,
-    base: ReadonlyMap<string, Uint8Array> | Iterable<readonly [string, Uint8Array]> = [],
+    codec: LendingCodec,
+    base: AttributeBytes | Iterable<readonly [string, Uint8Array]> = [],
     terms: DeltaTerms = {},
   ) {
     this.#codec = codec
-    this.#base = 'get' in base ? base : new Map(base)
+    this.#base = new ViewBase('get' in base ? base : new Map(base))
     this.#scope = terms.scope ?? AttributeScope.whole
     this.#rule = terms.rule
     this.#local = terms.local
@@ -103,7 +100,7 @@ export class SessionDelta {
     if (stored === undefined) throw new InvalidOptionError('name', 'without a leading NUL', name)
     this.#values ??= new SmallMap()
     const cell = this.#values.get(stored)
-    if (cell === undefined) this.#values.set(stored, { value, assigned: true })
+    if (cell === undefined) this.#values.set(stored, { value, assigned: true, stamp: undefined })
     else {
       cell.value = value
       cell.assigned = true
@@ -117,7 +114,7 @@ export class SessionDelta {
     if (stored === undefined || !this.#has(stored)) return false
     this.#values?.delete(stored)
     this.#taken = undefined
-    if (this.#isBased(stored) || this.#local?.has(stored) === true) {
+    if (this.#base.has(stored) || this.#local?.has(stored) === true) {
       this.#removed ??= new Set()
       this.#removed.add(stored)
     }
@@ -137,7 +134,7 @@ export class SessionDelta {
     }
     const names: string[] = []
     const values: unknown[] = []
-    for (const [stored, bytes] of this.#whole()) {
+    for (const [stored, bytes] of this.#base.whole()) {
       const name = this.#scope.name(stored)
       if (name === undefined) continue
       const value = this.#codec.decode(bytes)
@@ -185,7 +182,7 @@ export class SessionDelta {
 
   /** The same, as they are stored; with those of other applications. */
   *stored(): IterableIterator<string> {
-    const base = this.#whole()
+    const base = this.#base.whole()
     for (const stored of base.keys()) if (this.#has(stored)) yield stored
     for (const stored of this.#local?.keys() ?? []) {
       if (!base.has(stored) && this.#has(stored)) yield stored
@@ -197,6 +194,8 @@ export class SessionDelta {
 
   /** The value by its stored name. */
   value(stored: string): unknown {
+    // One whose bytes nobody here has kept may be another by now.
+    if (this.#values?.get(stored)?.stamp !== undefined) this.#base.open()
     const known = this.#values?.get(stored)
     if (known !== undefined) return known.value
     if (this.#removed?.has(stored) === true) return undefined
@@ -205,7 +204,7 @@ export class SessionDelta {
     const value = this.#codec.decode(bytes)
     if (isObject(value)) this.#markRead(stored)
     this.#values ??= new SmallMap()
-    this.#values.set(stored, { value, assigned: false })
+    this.#values.set(stored, { value, assigned: false, stamp: undefined })
     return value
   }
 
@@ -216,33 +215,16 @@ export class SessionDelta {
 
   #has(stored: string): boolean {
     if (this.#values?.has(stored) === true) return true
-    return (this.#isBased(stored) || this.#local?.has(stored) === true) && this.#removed?.has(stored) !== true
+    return (this.#base.has(stored) || this.#local?.has(stored) === true) && this.#removed?.has(stored) !== true
   }
 
   /** An attribute's bytes as they were when the session was loaded or last committed. */
   base(name: string): Uint8Array | undefined {
-    return this.#written?.has(name) === true ? this.#written.get(name) : this.#base.get(name)
-  }
-
-  #isBased(name: string): boolean {
-    return this.#written?.has(name) === true ? this.#written.get(name) !== undefined : this.#base.has(name)
-  }
-
-  /** The base in one: made only for views that are used after their commit. */
-  #whole(): ReadonlyMap<string, Uint8Array> {
-    if (this.#written === undefined) return this.#base
-    const whole = new Map(this.#base)
-    for (const [name, bytes] of this.#written) {
-      if (bytes === undefined) whole.delete(name)
-      else whole.set(name, bytes)
-    }
-    this.#base = whole
-    this.#written = undefined
-    return whole
+    return this.#base.get(name)
   }
 
   reserved(name: string): Uint8Array | undefined {
-    return this.#reserved?.has(name) === true ? this.#reserved.get(name) : this.base(name)
+    return this.#reserved?.has(name) === true ? this.#reserved.get(name) : this.#base.peek(name)
   }
 
   setReserved(name: string, bytes: Uint8Array | undefined): void {
@@ -250,14 +232,21 @@ export class SessionDelta {
     this.#reserved.set(name, bytes)
   }
 
-  /** The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. */
-  writes(detection: ChangeDetection): DeltaWrites {
+  /**
+   * The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}.
+   * `held`: what the codec lends is used, and the memory it lies in is held and added, to be let go by the caller however
+   * it goes on. With any of it, {@link giveBack} and {@link wentOut} take the place of {@link rebase}.
+   */
+  writes(detection: ChangeDetection, held?: FrameChunk[]): DeltaWrites {
     const writes = new SmallMap<Uint8Array | undefined>()
+    // That may leave fewer values.
+    this.#base.open()
     this.#kept = undefined
     if (this.#removed !== undefined) {
-      for (const name of this.#removed) if (this.#isBased(name)) writes.set(name, undefined)
+      for (const name of this.#removed) if (this.#base.has(name)) writes.set(name, undefined)
     }
     const always = detection === 'get' || detection === 'all'
+    const lending = always || this.#rule !== undefined ? undefined : held
     const maxBytes = this.#rule?.maxBytes ?? Infinity
     const values = this.#values ?? NO_CELLS
     for (let place = 0; place < values.size; place++) {
@@ -267,7 +256,8 @@ export class SessionDelta {
       if (!mayHaveChanged(cell, detection)) continue
       const before = this.base(name)
       const stays = this.#rule !== undefined && this.#isExcluded(name, cell, before)
-      const bytes = stays ? undefined : this.#codec.encode(value)
+      const lent = lending === undefined ? undefined : this.#lent(value, lending)
+      const bytes = stays ? undefined : (lent ?? this.#codec.encode(value))
       if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) continue
       if (bytes !== undefined && bytes.length <= maxBytes) {
         writes.set(name, bytes)
@@ -279,7 +269,7 @@ export class SessionDelta {
       if (before !== undefined) writes.set(name, undefined)
     }
     if (detection === 'all' || (detection === 'get' && this.#isTaken)) {
-      for (const [name, bytes] of this.#whole()) {
+      for (const [name, bytes] of this.#base.whole()) {
         if (!writes.has(name) && this.#removed?.has(name) !== true && this.#scope.name(name) !== undefined)
           writes.set(name, bytes)
       }
@@ -287,7 +277,76 @@ export class SessionDelta {
     if (this.#reserved !== undefined) {
       for (const [name, bytes] of this.#reserved) if (!sameBytes(bytes, this.base(name))) writes.set(name, bytes)
     }
+    if (lending !== undefined && lending.length > 0 && !this.#mayGiveBack(writes)) {
+      for (const [name, bytes] of writes) if (bytes !== undefined) writes.set(name, copyOf(bytes))
+      letGo(lending)
+      lending.length = 0
+    }
     return writes
+  }
+
+  #lent(value: unknown, held: FrameChunk[]): Uint8Array | undefined {
+    const lent = this.#codec.lend?.(value)
+    const chunk = lent === undefined ? undefined : frames.hold(memoryOf(lent))
+    if (chunk !== undefined) held.push(chunk)
+    return lent
+  }
+
+  /** Whether it would still be known of every object in hands whether it has changed. */
+  #mayGiveBack(writes: DeltaWrites): boolean {
+    if (!this.#base.isBorrowed) return false
+    const values = this.#values ?? NO_CELLS
+    for (let place = 0; place < values.size; place++) {
+      const name = values.nameAt(place)
+      const { value } = values.valueAt(place)
+      if (!isObject(value)) continue
+      const isWritten = writes.has(name)
+      const bytes = isWritten ? writes.get(name) : this.base(name)
+      if (bytes !== undefined && bytes.length > KEPT_MAX && !(isWritten && Buffer.isBuffer(value))) return false
+    }
+    return true
+  }
+
+  /**
+   * Before what `writes` lent is written: only the small bytes of objects are kept, and the record is free to write over
+   * the rest. Whatever is asked for later comes from the record as it then is.
+   */
+  giveBack(store: RecordStore, key: RecordKey): void {
+    let kept: SmallMap<Uint8Array | undefined> | undefined
+    const values = this.#values ?? NO_CELLS
+    for (let place = 0; place < values.size; place++) {
+      if (!isObject(values.valueAt(place).value)) continue
+      const name = values.nameAt(place)
+      const bytes = this.base(name)
+      if (bytes === undefined || bytes.length > KEPT_MAX) continue
+      kept ??= new SmallMap()
+      kept.set(name, copyOf(bytes))
+    }
+    this.#base.giveBack({ store, key, reopened: () => this.#forget(name => store.stamp(key, name)) }, kept)
+    this.#taken = undefined
+  }
+
+  /** What was lent has been written: as {@link rebase}. */
+  wentOut(writes: DeltaWrites, stamp: Stamp): void {
+    let kept: SmallMap<Uint8Array | undefined> | undefined
+    const values = this.#values ?? NO_CELLS
+    for (let place = 0; place < values.size; place++) {
+      const cell = values.valueAt(place)
+      const bytes = isObject(cell.value) ? writes.get(values.nameAt(place)) : undefined
+      if (bytes === undefined) continue
+      if (bytes.length > KEPT_MAX) cell.stamp = stamp
+      else (kept ??= new SmallMap()).set(values.nameAt(place), bytes)
+    }
+    this.#base.wentOut(writes, kept)
+    this.#committed()
+  }
+
+  /** The base is another: what is not known to be still so is to be read anew. */
+  #forget(stampOf: (name: string) => Stamp | undefined): void {
+    for (const [name, { value, assigned, stamp }] of [...(this.#values ?? NO_CELLS)]) {
+      const isKept = assigned || (isObject(value) && this.#base.isWritten(name))
+      if (!isKept && !isSame(stamp, stampOf(name))) this.#values?.delete(name)
+    }
   }
 
   /** What the last `writes` found to stay on this member. */
@@ -302,14 +361,14 @@ export class SessionDelta {
 
   /** Takes what was written as the new base, and what was kept as it is now. */
   rebase(writes: DeltaWrites, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
-    if (writes.size > 0) {
-      // Or what a view that lives long has written would pile up.
-      if (this.#written !== undefined) this.#whole()
-      this.#written = writes
-    }
+    this.#base.rebase(writes)
     if (this.#kept !== undefined) for (const name of this.#kept.keys()) this.#values?.delete(name)
     this.#local = local
     this.#kept = undefined
+    this.#committed()
+  }
+
+  #committed(): void {
     const values = this.#values ?? NO_CELLS
     for (let place = 0; place < values.size; place++) values.valueAt(place).assigned = false
     this.#removed = undefined
@@ -320,7 +379,7 @@ export class SessionDelta {
   adopt(stored: string, value: unknown): void {
     this.#values ??= new SmallMap()
     if (value === undefined) this.#values.delete(stored)
-    else this.#values.set(stored, { value, assigned: false })
+    else this.#values.set(stored, { value, assigned: false, stamp: undefined })
   }
 
   /** Of a value that was only read, others may have the replicated one. */
@@ -347,6 +406,10 @@ function mayHaveChanged({ value, assigned }: Cell, detection: ChangeDetection): 
   if (detection === 'set') return false
   // A primitive that was only read is still what the base says.
   return detection !== 'modified' || isObject(value)
+}
+
+function isSame(a: Stamp | undefined, b: Stamp | undefined): boolean {
+  return a !== undefined && b !== undefined && compareStamps(a, b) === 0
 }
 
 /** Whether a value may change in place. */

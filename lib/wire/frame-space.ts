@@ -83,10 +83,15 @@ export class FrameSpace {
   /** Full ones, that of the latest last. */
   readonly #full: FrameChunk[] = []
 
-  /** Room for one frame, next to the frame before; a large one has memory of its own. */
+  /** What is longer has memory of its own. */
+  get sharedBytesMax(): number {
+    return this.chunkBytes >>> 2
+  }
+
+  /** Room for one frame, or a part of one, next to what was given room before. */
   room(length: number): FrameRoom {
     if (this.#used + length > this.#chunk.bytes.length) {
-      if (length > this.chunkBytes >>> 2) return this.latest.place(Buffer.allocUnsafeSlow(length), 0)
+      if (length > this.sharedBytesMax) return this.latest.place(Buffer.allocUnsafeSlow(length), 0)
       this.#next()
     }
     const at = this.#used

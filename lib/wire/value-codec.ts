@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { Packr, Unpackr } from 'msgpackr'
 import { ProtocolError } from '../errors.js'
+import { frames } from './frame-space.js'
 
 // Objects travel as records, described in the same bytes: without records a Map would come back as an object.
 const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
@@ -34,10 +35,23 @@ export function encodeValue(value: unknown): Uint8Array {
   return packr.pack(value)
 }
 
+/**
+ * The same in memory of frames, for who sends the bytes and does not keep them: large values in memory of their own have
+ * the engine collect everything all the time. Undefined: it is no text nor Buffer of a size for which that pays.
+ */
+export function lendValue(value: unknown): Uint8Array | undefined {
+  if (typeof value === 'string') {
+    if (!isLendable(value.length)) return undefined
+    const length = Buffer.byteLength(value)
+    return isLendable(length) ? encodeText(value, length, lent) : undefined
+  }
+  if (!Buffer.isBuffer(value) || value.constructor !== Buffer || !isLendable(value.length)) return undefined
+  return encodeBytes(value, lent)
+}
+
 /** What most attributes are, without setting up the encoder, which costs more than their bytes. */
-function encodeText(text: string): Uint8Array {
-  const length = Buffer.byteLength(text)
-  const bytes = memory((length < 32 ? 1 : headBytes(length)) + length)
+function encodeText(text: string, length: number = Buffer.byteLength(text), take = memory): Uint8Array {
+  const bytes = take((length < 32 ? 1 : headBytes(length)) + length)
   let at = 1
   if (length < 32) bytes[0] = FIX_STR | length
   else at = writeHead(bytes, STR_8, length)
@@ -62,9 +76,9 @@ function encodeCount(value: number): Uint8Array {
   return bytes
 }
 
-function encodeBytes(value: Buffer): Uint8Array {
+function encodeBytes(value: Buffer, take = memory): Uint8Array {
   const { length } = value
-  const bytes = memory(headBytes(length) + length)
+  const bytes = take(headBytes(length) + length)
   bytes.set(value, writeHead(bytes, BIN_8, length))
   return bytes
 }
@@ -110,6 +124,15 @@ function memory(length: number): Uint8Array {
   const start = poolUsed
   poolUsed += length
   return new Uint8Array(pool, start, length)
+}
+
+/** Leaves room for the head. */
+function isLendable(length: number): boolean {
+  return length > POOLED_BYTES_MAX && length + headBytes(length) <= frames.sharedBytesMax
+}
+
+function lent(length: number): Uint8Array {
+  return frames.room(length).view(length)
 }
 
 /**

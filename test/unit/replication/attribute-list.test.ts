@@ -2,6 +2,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { AttributeList, type AttributeSnapshot } from '../../../lib/replication/attribute-list.js'
 
+const GIVEN = ['nothing', 'snapshot', 'lend', 'borrow', 'giveBack'] as const
 const STAMP = { wallMs: 1, counter: 0, origin: 'a', seq: 1 }
 
 test('finds what was set last, and what it gave out stays as it was', t => {
@@ -11,12 +12,13 @@ test('finds what was set last, and what it gave out stays as it was', t => {
     fc.tuple(fc.nat(255), fc.nat(5_000)).map(([byte, length]) => new Uint8Array(length).fill(byte)),
   )
   const value = fc.option(bytes, { nil: undefined })
-  const step = fc.record({ name, value, isLent: fc.boolean(), give: fc.constantFrom('nothing', 'snapshot', 'lend') })
+  const step = fc.record({ name, value, isLent: fc.boolean(), give: fc.constantFrom(...GIVEN) })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), steps => {
       const list = new AttributeList()
       const model = new Map<string, Uint8Array | undefined>()
       const shared: [AttributeSnapshot, Map<string, Uint8Array>][] = []
+      const borrowed: typeof shared = []
       const lent: [Uint8Array | undefined, Uint8Array | undefined][] = []
       for (const { name, value, isLent, give } of steps) {
         const given = value?.slice()
@@ -26,6 +28,8 @@ test('finds what was set last, and what it gave out stays as it was', t => {
         model.set(name, value)
         if (give === 'snapshot') shared.push([list.snapshot(), live(model)])
         else if (give === 'lend') lent.push([list.lend(name), value])
+        else if (give === 'borrow') borrowed.push([list.borrow(), live(model)])
+        else if (give === 'giveBack') borrowed.shift()?.[0].giveBack()
       }
       t.is(list.size, model.size)
       t.deepEqual(
@@ -35,7 +39,7 @@ test('finds what was set last, and what it gave out stays as it was', t => {
       t.deepEqual(list.liveNames(), [...live(model).keys()])
       for (const [name, value] of model) t.deepEqual(list.get(name)?.value, value)
       for (const [now, then] of lent) t.deepEqual(now, then)
-      for (const [snapshot, then] of shared) {
+      for (const [snapshot, then] of [...shared, ...borrowed]) {
         t.deepEqual([...snapshot], [...then])
         t.deepEqual([...snapshot.keys()], [...then.keys()])
         t.is(snapshot.size, then.size)
@@ -59,6 +63,30 @@ test('what nobody was given is written over where it lies', t => {
   t.not(write(new Uint8Array(3_001).fill(5)), memory, 'there is no room for more')
   const larger = write(new Uint8Array(3_001).fill(6))
   t.not(write(new Uint8Array(1_000).fill(7)), larger, 'most of it would be wasted')
+})
+
+test('what was given back is written over as well, unless somebody else has it', t => {
+  const list = new AttributeList()
+  const write = (byte: number): ArrayBufferLike => {
+    list.set('x', STAMP, new Uint8Array(3_000).fill(byte), true)
+    return list.get('x')!.value!.buffer
+  }
+  const memory = write(1)
+  const [one, other] = [list.borrow(), list.borrow()]
+  one.giveBack()
+  other.giveBack()
+  t.is(write(2), memory)
+  list.borrow().giveBack()
+  const held = list.borrow()
+  const next = write(3)
+  t.not(next, memory)
+  t.is(held.get('x')?.[0], 2)
+  held.giveBack()
+  t.is(write(4), next)
+  const kept = list.snapshot()
+  list.borrow().giveBack()
+  t.not(write(5), next)
+  t.is(kept.get('x')?.[0], 4)
 })
 
 test('a snapshot is one object until the next write', t => {

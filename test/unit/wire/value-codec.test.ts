@@ -1,7 +1,8 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { Packr, Unpackr } from 'msgpackr'
-import { decodeValue, encodeValue } from '../../../lib/wire/value-codec.js'
+import { frames } from '../../../lib/wire/frame-space.js'
+import { decodeValue, encodeValue, lendValue } from '../../../lib/wire/value-codec.js'
 
 const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
 const unpackr = new Unpackr(options)
@@ -16,6 +17,21 @@ test('texts and bytes are encoded as the codec itself would', t => {
     }
   }
   t.true(decodeValue(encodeValue(Uint8Array.of(1, 2))) instanceof Uint8Array)
+})
+
+test('texts and Buffers of some size are lent in memory of frames, the same bytes', t => {
+  const least = 2_049
+  const most = frames.sharedBytesMax - 3
+  for (const length of [least, 8_192, 40_000, most]) {
+    for (const value of ['x'.repeat(length), 'é'.repeat(Math.max(least, length >> 1)), Buffer.alloc(length, 7)]) {
+      const lent = lendValue(value)
+      t.deepEqual(lent && Buffer.from(lent), Buffer.from(encodeValue(value)))
+      t.truthy(lent && frames.chunkOf(lent.buffer))
+    }
+  }
+  const others = [undefined, 5, {}, 'x'.repeat(least - 1), Buffer.alloc(least - 1), new Uint8Array(least)]
+  const large = ['x'.repeat(most + 1), 'é'.repeat((most >> 1) + 1), Buffer.alloc(most + 1)]
+  for (const value of [...others, ...large]) t.is(lendValue(value), undefined)
 })
 
 test('bytes come back as what they were, and as their own', t => {

@@ -1,0 +1,202 @@
+import test from 'ava'
+import fc from 'fast-check'
+import type { RecordChange } from '../../../lib/replication/replica-contract.js'
+import { DeltaManager } from '../../../lib/session/delta-manager.js'
+import type { Session } from '../../../lib/session/session.js'
+import type { SessionCodec } from '../../../lib/session/session-codec.js'
+import { frames } from '../../../lib/wire/frame-space.js'
+import { decodeValue, encodeValue } from '../../../lib/wire/value-codec.js'
+import { type LoneReplica, loneReplica } from '../../helpers/lone-replica.js'
+import { CountingRandom, ManualClock } from '../../helpers/memory-record-store.js'
+
+// So small that memory is written again all the time.
+frames.chunkBytes = 16_384
+
+const LARGE = 3_000
+const NAMES = ['a', 'b', 'c']
+
+interface Member extends LoneReplica {
+  readonly sessions: DeltaManager
+}
+
+function memberOf(codec?: SessionCodec): Member {
+  const listeners = new Set<(change: RecordChange) => void>()
+  const lone = loneReplica('a'.repeat(32), 1_000_000, undefined, change => {
+    for (const listener of listeners) listener(change)
+  })
+  const onChange = (listener: (change: RecordChange) => void): (() => void) => {
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+  const clock = new ManualClock()
+  const random = new CountingRandom()
+  const sessions = new DeltaManager({ store: lone.replica, clock, random, onChange, ...(codec && { codec }) })
+  sessions.start()
+  return { ...lone, sessions }
+}
+
+/** The writes of the delta sent last, as they are now. */
+function lastWrites({ sent }: Member): Map<string, string | undefined> {
+  const last = sent.at(-1)
+  const writes = last?.kind === 'delta' ? [...last.delta.writes] : []
+  return new Map(writes.map(([name, bytes]) => [name, bytes && Buffer.from(bytes).toString('latin1')]))
+}
+
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text.repeat(LARGE))
+}
+
+/** A session of a member whose `v` is large and has been written twice, so that it is written over from now on. */
+function begun(member: Member, value: unknown): { id: string; view: Session; open: () => Session } {
+  const { id } = member.sessions.create({ attributes: [['v', bytesOf('0')]] })
+  const open = (): Session => member.sessions.find(id) as Session
+  member.sessions.commit(open().set('v', bytesOf('1')))
+  const view = open()
+  member.sessions.commit(view.set('v', value))
+  return { id, view, open }
+}
+
+/** A value made anew each time: large and small, texts, bytes and objects. */
+const value = fc
+  .tuple(fc.constantFrom('text', 'bytes', 'object', 'number'), fc.constantFrom(3, LARGE), fc.nat(9))
+  .map(([kind, length, digit]) => {
+    const text = String(digit).repeat(length)
+    return (): unknown =>
+      kind === 'number' ? digit : kind === 'text' ? text : kind === 'bytes' ? Buffer.from(text) : { text }
+  })
+const step = fc.record({
+  view: fc.nat(2),
+  how: fc.constantFrom('set', 'set', 'change', 'delete', 'commit', 'commit', 'read'),
+  name: fc.constantFrom(...NAMES),
+  value,
+})
+
+/** Changes in place what an attribute has. */
+function change(session: Session, name: string): void {
+  const held = session.get(name)
+  if (Buffer.isBuffer(held)) held.writeUInt8((held.readUInt8(0) + 1) & 255, 0)
+  else if (typeof held === 'object' && held !== null) Object.assign(held, { changed: true })
+}
+
+test('whether values are lent makes no difference', t => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), steps => {
+      const members = [memberOf(), memberOf({ encode: encodeValue, decode: decodeValue })]
+      const ids = members.map(({ sessions }) => sessions.create().id)
+      const views: (Session[] | undefined)[] = []
+      for (const { view, how, name, value } of steps) {
+        const both = (views[view] ??= members.map(({ sessions }, at) => sessions.find(ids[at] as string) as Session))
+        const results = both.map((session, at) => {
+          const { sessions } = members[at] as Member
+          if (how === 'set') session.set(name, value())
+          else if (how === 'change') change(session, name)
+          else if (how === 'delete') return session.delete(name)
+          else if (how === 'commit')
+            return sessions.commit(session, { ack: 'none' }) && lastWrites(members[at] as Member)
+          else return [...session.entries()]
+          return undefined
+        })
+        t.deepEqual(results[0], results[1])
+        // A view that was committed shows what others have made of the session since.
+        if (how === 'commit') for (const other of views.keys()) if (other !== view) views[other] = undefined
+        const now = members.map(({ sessions }, at) => [...(sessions.find(ids[at] as string) as Session).entries()])
+        t.deepEqual(now[0], now[1])
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a value is written over where it lies, and what somebody has in hands is not', t => {
+  const member = memberOf()
+  const { open } = begun(member, bytesOf('2'))
+  const key = open().key as string
+  const memory = (): ArrayBufferLike | undefined => member.replica.borrow(key)?.get('v')?.buffer
+  const reader = open()
+  member.sessions.commit(open().set('v', bytesOf('3')))
+  t.deepEqual(reader.get('v'), bytesOf('2'), 'as it was when it was loaded')
+  const snapshot = member.replica.attributes(key)
+  member.sessions.commit(open().set('v', bytesOf('4')))
+  t.deepEqual(decodeValue(snapshot?.get('v') as Uint8Array), bytesOf('3'))
+  const one = member.replica.borrow(key)
+  const place = one?.get('v')?.buffer
+  one?.giveBack()
+  member.sessions.commit(open().set('v', bytesOf('5')))
+  t.is(memory(), place)
+})
+
+test('after its commit a view knows whether what it has has changed', t => {
+  const member = memberOf()
+  const mine = { n: 1 }
+  const { view, open } = begun(member, 'x'.repeat(LARGE))
+  member.sessions.commit(view.set('o', mine).set('v', 'y'.repeat(LARGE)))
+  member.sessions.commit(open().set('other', 1).set('v', bytesOf('z')))
+  t.is(member.sessions.commit(view), undefined, 'nothing of its own')
+  t.is(view.get('o'), mine)
+  t.deepEqual(view.get('v'), bytesOf('z'), 'a text is read anew')
+  mine.n = 2
+  t.truthy(member.sessions.commit(view))
+  t.deepEqual([...lastWrites(member).keys()], ['o'])
+  t.deepEqual(open().get('o'), { n: 2 })
+})
+
+test('bytes that were written stay the view’s own until somebody else writes them', t => {
+  const member = memberOf()
+  const mine = bytesOf('2')
+  const { view, open } = begun(member, mine)
+  t.is(view.get('v'), mine)
+  mine.fill('3')
+  member.sessions.commit(view)
+  t.deepEqual(open().get('v'), bytesOf('3'))
+  member.sessions.commit(open().set('v', bytesOf('4')))
+  t.deepEqual(view.get('v'), bytesOf('4'))
+  t.is(member.sessions.commit(view), undefined)
+  t.deepEqual(open().get('v'), bytesOf('4'))
+})
+
+test('a large object in hands keeps what it is compared with', t => {
+  const member = memberOf()
+  const { open } = begun(member, bytesOf('2'))
+  member.sessions.commit(open().set('o', { text: 'o'.repeat(LARGE) }))
+  const view = open()
+  const mine = view.get<{ text: string }>('o') as { text: string }
+  member.sessions.commit(view.set('v', bytesOf('3')))
+  member.sessions.commit(open().set('o', { text: 'theirs'.repeat(LARGE) }))
+  t.is(member.sessions.commit(view), undefined, 'it was only read')
+  mine.text = 'm'.repeat(LARGE)
+  t.truthy(member.sessions.commit(view))
+  t.deepEqual(open().get('o'), mine)
+})
+
+test('a view whose write is refused, or whose session has ended, still has what it set', t => {
+  const member = memberOf()
+  const { view, open } = begun(member, bytesOf('2'))
+  view.set('n'.repeat(300), 1).set('v', bytesOf('3'))
+  t.throws(() => member.sessions.commit(view), { name: 'MessageTooLargeError' })
+  t.deepEqual(view.get('v'), bytesOf('3'))
+  t.deepEqual(open().get('v'), bytesOf('2'))
+  view.delete('n'.repeat(300))
+  t.truthy(member.sessions.commit(view))
+  t.deepEqual(open().get('v'), bytesOf('3'))
+  const late = open()
+  open().invalidate()
+  t.is(member.sessions.commit(late.set('w', bytesOf('4'))), undefined)
+  t.deepEqual(late.get('v'), bytesOf('3'), 'as it was when it was loaded')
+})
+
+test('listeners may commit the same view, and others, amid a commit', t => {
+  const member = memberOf()
+  const { id, view, open } = begun(member, bytesOf('2'))
+  let nested = 0
+  member.sessions.on('largeAttribute', () => nested++)
+  member.sessions.on('changed', () => {
+    if (nested++ > 4) return
+    t.is(member.sessions.commit(view), undefined, 'all of it has just been written')
+    member.sessions.commit(open().set(`more ${nested}`, bytesOf(String(nested))))
+  })
+  member.sessions.commit(view.set('v', bytesOf('3')))
+  t.deepEqual(
+    [...(member.sessions.find(id)?.entries() ?? [])].map(([name, bytes]) => [name, (bytes as Buffer)[0]]),
+    [['v', 51], ...[1, 2, 3, 4, 5].map(n => [`more ${n}`, 48 + n])],
+  )
+})
