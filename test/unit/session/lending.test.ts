@@ -36,10 +36,15 @@ function memberOf(codec?: SessionCodec): Member {
 }
 
 /** The writes of the delta sent last, as they are now. */
-function lastWrites({ sent }: Member): Map<string, string | undefined> {
+function lastWrites({ sent }: Member): [name: string, value: string | undefined][] {
   const last = sent.at(-1)
   const writes = last?.kind === 'delta' ? [...last.delta.writes] : []
-  return new Map(writes.map(([name, bytes]) => [name, bytes && Buffer.from(bytes).toString('latin1')]))
+  return byName(writes.map(([name, bytes]) => [name, bytes && Buffer.from(bytes).toString('latin1')]))
+}
+
+/** The order is that of the record or of the view. */
+function byName<T>(pairs: readonly [string, T][]): [string, T][] {
+  return pairs.toSorted(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function bytesOf(text: string): Buffer {
@@ -71,6 +76,10 @@ const step = fc.record({
   value,
 })
 
+function attributesOf(session: Session): [string, unknown][] {
+  return byName([...session.entries()])
+}
+
 /** Changes in place what an attribute has. */
 function change(session: Session, name: string): void {
   const held = session.get(name)
@@ -93,13 +102,13 @@ test('whether values are lent makes no difference', t => {
           else if (how === 'delete') return session.delete(name)
           else if (how === 'commit')
             return sessions.commit(session, { ack: 'none' }) && lastWrites(members[at] as Member)
-          else return [...session.entries()]
+          else return attributesOf(session)
           return undefined
         })
         t.deepEqual(results[0], results[1])
         // A view that was committed shows what others have made of the session since.
         if (how === 'commit') for (const other of views.keys()) if (other !== view) views[other] = undefined
-        const now = members.map(({ sessions }, at) => [...(sessions.find(ids[at] as string) as Session).entries()])
+        const now = members.map(({ sessions }, at) => attributesOf(sessions.find(ids[at] as string) as Session))
         t.deepEqual(now[0], now[1])
       }
     }),
@@ -136,7 +145,10 @@ test('after its commit a view knows whether what it has has changed', t => {
   t.deepEqual(view.get('v'), bytesOf('z'), 'a text is read anew')
   mine.n = 2
   t.truthy(member.sessions.commit(view))
-  t.deepEqual([...lastWrites(member).keys()], ['o'])
+  t.deepEqual(
+    lastWrites(member).map(([name]) => name),
+    ['o'],
+  )
   t.deepEqual(open().get('o'), { n: 2 })
 })
 
@@ -152,6 +164,36 @@ test('bytes that were written stay the view’s own until somebody else writes t
   t.deepEqual(view.get('v'), bytesOf('4'))
   t.is(member.sessions.commit(view), undefined)
   t.deepEqual(open().get('v'), bytesOf('4'))
+})
+
+test('what was small before is no longer what a view compares with', t => {
+  const member = memberOf()
+  const { view, open } = begun(member, 'small')
+  member.sessions.commit(view.set('v', bytesOf('2')))
+  t.truthy(member.sessions.commit(view.set('v', 'small')))
+  t.is(open().get('v'), 'small')
+})
+
+test('a small object that was read keeps what it is compared with, in memory of its own', t => {
+  const member = memberOf()
+  const { open } = begun(member, bytesOf('2'))
+  // Both lie where they are written over.
+  for (const n of [1, 2])
+    member.sessions.commit(
+      open()
+        .set('o', { n })
+        .set('p', { n })
+        .set('v', bytesOf(String(n))),
+    )
+  const view = open()
+  const [o, p] = [view.get<{ n: number }>('o'), view.get<{ n: number }>('p')]
+  member.sessions.commit(view.set('v', bytesOf('3')))
+  member.sessions.commit(open().set('o', { n: 4 }).set('v', bytesOf('4')))
+  t.is(member.sessions.commit(view), undefined, 'it has changed nothing')
+  t.is(view.get('o'), o)
+  if (p !== undefined) p.n = 5
+  t.truthy(member.sessions.commit(view))
+  t.deepEqual([open().get('o'), open().get('p')], [{ n: 4 }, { n: 5 }])
 })
 
 test('a large object in hands keeps what it is compared with', t => {
@@ -199,4 +241,22 @@ test('listeners may commit the same view, and others, amid a commit', t => {
     [...(member.sessions.find(id)?.entries() ?? [])].map(([name, bytes]) => [name, (bytes as Buffer)[0]]),
     [['v', 51], ...[1, 2, 3, 4, 5].map(n => [`more ${n}`, 48 + n])],
   )
+})
+
+test('what values are lent in is held until the commit is over, however it ends', t => {
+  const member = memberOf()
+  const { view } = begun(member, bytesOf('2'))
+  const held = (): number | undefined => frames.chunkOf(frames.latest.bytes.buffer)?.holders
+  const heard: (number | undefined)[] = []
+  member.sessions.on('changed', () => void heard.push(held()))
+  member.sessions.commit(view.set('v', bytesOf('3')))
+  t.deepEqual([...heard, held()], [1, 0])
+  const broken = {
+    get text(): string {
+      throw new Error('not to be read')
+    },
+  }
+  view.set('v', bytesOf('4')).set('broken', broken)
+  t.throws(() => member.sessions.commit(view))
+  t.is(held(), 0)
 })
