@@ -208,42 +208,54 @@ export class DeltaManager implements SessionManager {
   commit(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     if (session.isInvalidated) return undefined
     if (session.isReadOnly) return this.#unchanged()
+    const { key } = session
+    if (key === undefined) return this.#commitNew(session, options)
     const held: FrameChunk[] = []
     try {
-      return this.#commit(session, options, held)
+      return this.#commit(session, key, options, held)
     } finally {
       letGo(held)
     }
   }
 
+  #commitNew(session: Session, options: CommitOptions): Promise<SendReceipt> | undefined {
+    const { pendingDelta: delta } = session
+    const writes = delta.writes(options.detect ?? this.#options.detect)
+    if (writes.size > 0) this.#large.look(writes, delta.scope)
+    const isEmpty = delta.kept === undefined && !writes.has(PRINCIPAL) && ![...writes.keys()].some(isAttribute)
+    if (options.storeEmpty !== true && isEmpty) return this.#unchanged()
+    const all: DeltaWrites = new SmallMap([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
+    const send = this.#sending(session, options)
+    const issued = this.#parts.store.create(all, send)
+    this.#stored(session, issued.key, all)
+    return this.#sent(session, issued, send)
+  }
+
   /** `held`: gets what the bytes of the writes lie in that are lent. */
-  #commit(session: Session, options: CommitOptions, held: FrameChunk[]): Promise<SendReceipt> | undefined {
-    const { key, pendingDelta: delta } = session
+  #commit(
+    session: Session,
+    key: RecordKey,
+    options: CommitOptions,
+    held: FrameChunk[],
+  ): Promise<SendReceipt> | undefined {
+    const { pendingDelta: delta } = session
     const { merge = this.#options.merge, detect = this.#options.detect } = options
-    const overtakable = key !== undefined && this.#isOvertakable(session)
+    const { freshness, store } = this.#parts
+    const overtakable = freshness !== undefined && session.epoch !== freshness.epoch
     // Nobody looks at what others wrote meanwhile, nor at the base again.
     const isPlain = merge === 'attribute' && !overtakable
-    const pending = delta.writes(detect, isPlain && key !== undefined ? held : undefined)
-    const { writes, values } =
-      isPlain || key === undefined ? { writes: pending } : this.#merged(session, key, pending, merge, overtakable)
-    if (writes.size > 0) this.#large.look(writes, delta.scope)
-    if (key === undefined) {
-      const isEmpty = delta.kept === undefined && !writes.has(PRINCIPAL) && ![...writes.keys()].some(isAttribute)
-      if (options.storeEmpty !== true && isEmpty) return this.#unchanged()
-      const all: DeltaWrites = new SmallMap([...writes, [PUBLIC_ID, Buffer.from(session.id)] as const])
-      const send = this.#sending(session, options)
-      const issued = this.#parts.store.create(all, send)
-      this.#stored(session, issued.key, all)
-      return this.#sent(session, issued, send)
-    }
+    const pending = delta.writes(detect, isPlain ? held : undefined)
+    const merged: Merged = isPlain ? { writes: pending } : this.#merged(session, key, pending, merge, overtakable)
+    const { writes, values } = merged
     if (writes.size === 0) {
-      if (delta.kept !== undefined && !this.#parts.store.has(key)) return this.#discarded(session, delta.kept.keys())
+      if (delta.kept !== undefined && !store.has(key)) return this.#discarded(session, delta.kept.keys())
       if (delta.kept !== undefined || this.#local.size > 0) this.#stored(session, key, writes)
       return this.#unchanged()
     }
+    this.#large.look(writes, delta.scope)
     if (held.length > 0) return this.#lend(session, key, writes, options)
     const send = this.#sending(session, options)
-    const issued = this.#parts.store.write(key, writes, send)
+    const issued = store.write(key, writes, send)
     if (issued === undefined) return this.#discarded(session, writes.keys())
     if (values !== undefined) for (const [stored, value] of values) delta.adopt(stored, value)
     this.#stored(session, key, writes)
@@ -334,12 +346,6 @@ export class DeltaManager implements SessionManager {
     }
     const terms = { scope, rule: this.#rule, local: key === undefined ? undefined : this.#local.of(key) }
     return new Session(this.#backing, { id, key, base, epoch, terms })
-  }
-
-  /** Whether this process stood still since the view was loaded. */
-  #isOvertakable(session: Session): boolean {
-    const { freshness } = this.#parts
-    return freshness !== undefined && session.epoch !== freshness.epoch
   }
 
   /** What a commit writes in view of what others wrote. */
