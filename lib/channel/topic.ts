@@ -54,7 +54,10 @@ export interface TopicSendOptions {
   readonly key?: string | undefined
   /** Large and patient: travels on its own connection, behind nothing urgent. */
   readonly bulk?: boolean | undefined
-  /** More of the message, behind the payload. Neither is changed any more by anybody: they are sent as they lie. */
+  /**
+   * More of the message, behind the payload. Sent as it lies: nobody changes it any more, unless it lies in memory of
+   * frames, which is held until then.
+   */
   readonly rest?: readonly Uint8Array[] | undefined
 }
 

@@ -1,8 +1,8 @@
 import { writeBytes } from './codec-writer.js'
-import type { AttributeState } from './delta.js'
+import type { AttributeState, DeltaWrites } from './delta.js'
 import type { Hash64 } from './mix.js'
-import type { BorrowedAttributes, Stamp } from './replica-contract.js'
-import { copyOf } from './value-memory.js'
+import type { Stamp } from './replica-contract.js'
+import { copyOf, POOLED_BYTES_MAX } from './value-memory.js'
 
 /** From so many on names are found by an index instead of one after another. */
 const LISTED_MAX = 16
@@ -27,7 +27,7 @@ export interface HeldAttribute extends AttributeState {
  * and a hash table for each would take twice the memory. What {@link snapshot} gives out never changes: the list is
  * copied by the first write after it (copy on write), so that a request's view of a session costs nothing. What nobody
  * has been given, as on members that only keep a copy, is written over where it lies: memory for a value outside the
- * heap costs several times more than copying it, and collecting it more than that. So it is with what has been given back.
+ * heap costs several times more than copying it, and collecting it more than that.
  */
 export class AttributeList implements Iterable<[string, HeldAttribute]> {
   #cells: HeldAttribute[] = NO_CELLS
@@ -60,7 +60,7 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
   /** Adds an attribute, or replaces the one of its name. `isLent`: the value's bytes are somebody else's, and copied. */
   set(name: string, stamp: Stamp, value: Uint8Array | undefined, isLent: boolean): void {
     const place = placeOf(this.#cells, this.#index, name)
-    if (this.#snapshot !== undefined) this.#leave(this.#snapshot)
+    if (this.#snapshot !== undefined) this.#leave()
     const cells = this.#cells
     if (place !== -1) {
       const cell = cells[place] as HeldAttribute
@@ -77,31 +77,29 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
     else if (this.#cells.length > LISTED_MAX) this.#index = new Map(this.#cells.map((held, at) => [held.name, at]))
   }
 
-  /** Goes on with a copy of the list that was given out, if anybody still has it. */
-  #leave(snapshot: AttributeSnapshot): void {
+  /** Goes on with a copy of the list that was given out. */
+  #leave(): void {
     this.#snapshot = undefined
-    if (snapshot.holders === 0) return
     this.#cells = this.#cells.slice()
     for (const cell of this.#cells) cell.room = 0
   }
 
   /** Those that have a value, as they are now and stay. */
   snapshot(): AttributeSnapshot {
-    const snapshot = this.#current()
-    snapshot.holders = Infinity
-    return snapshot
-  }
-
-  /** The same, as long as they are not given back. */
-  borrow(): AttributeSnapshot {
-    const snapshot = this.#current()
-    snapshot.holders++
-    return snapshot
-  }
-
-  #current(): AttributeSnapshot {
     this.#snapshot ??= new AttributeSnapshot(this.#cells, this.#index)
+    this.#snapshot.holders++
     return this.#snapshot
+  }
+
+  /**
+   * Before a write by whom `shown` was given, and who no longer looks there at what is written: that need not stay as it
+   * is, unless somebody else was given it as well. Small values do: some are handed on, and there is little to gain.
+   */
+  takeOver(shown: ReadonlyMap<string, Uint8Array>, writes: DeltaWrites): void {
+    if (shown !== this.#snapshot || this.#snapshot.holders > 1) return
+    this.#snapshot = undefined
+    this.#cells = this.#cells.slice()
+    for (const cell of this.#cells) if (cell.room <= POOLED_BYTES_MAX || !writes.has(cell.name)) cell.room = 0
   }
 
   keys(): string[] {
@@ -139,8 +137,8 @@ function overwrite(cell: HeldAttribute, stamp: Stamp, value: Uint8Array): boolea
 }
 
 /** A record's attributes at one moment, those that have a value. */
-export class AttributeSnapshot implements BorrowedAttributes {
-  /** How many have it and have not given it back. */
+export class AttributeSnapshot implements ReadonlyMap<string, Uint8Array> {
+  /** How many times it was given out. */
   holders = 0
   readonly #cells: readonly HeldAttribute[]
   readonly #index: NameIndex | undefined
@@ -149,10 +147,6 @@ export class AttributeSnapshot implements BorrowedAttributes {
   constructor(cells: readonly HeldAttribute[], index: NameIndex | undefined) {
     this.#cells = cells
     this.#index = index
-  }
-
-  giveBack(): void {
-    this.holders--
   }
 
   get size(): number {

@@ -34,6 +34,7 @@ export class DeltaWriter {
     if (record === undefined) return undefined
     const all = SmallMap.of(writes)
     checkLimits(all, record)
+    if (send?.over !== undefined) record.attributes.takeOver(send.over, all)
     return this.#issue('write', key, all, send)
   }
 
@@ -64,7 +65,8 @@ export class DeltaWriter {
     const { env, clock, records, origin, lastNow } = this.#state
     const stamp = clock.stamp(env.clusterTime(), origin, ++this.#state.issued)
     const deps = records.get(key)?.context ?? NO_CONTEXT
-    const { ack, copies, timeoutMs, isLent = false, settled } = options
+    const { ack, copies, timeoutMs, over, settled } = options
+    const isLent = over !== undefined
     const delta: Delta =
       limit === undefined
         ? { kind, key, stamp, deps, writes, isLent }

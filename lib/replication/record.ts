@@ -147,11 +147,6 @@ export class ReplicaRecord {
     return this.attributes.snapshot()
   }
 
-  /** The same, until they are given back. */
-  borrow(): AttributeSnapshot {
-    return this.attributes.borrow()
-  }
-
   get #keyMix(): Hash64 {
     this.#mix ??= keyMix(this.key)
     return this.#mix

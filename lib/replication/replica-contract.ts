@@ -49,12 +49,6 @@ export interface IssuedDelta {
 /** The reserved attribute (varint seconds as text) that says after how much idleness a record expires; absent: never. */
 export const MAX_INACTIVE = '\u0000maxInactive'
 
-/** A record's attributes at one moment, which stay as they are until they are given back. */
-export interface BorrowedAttributes extends ReadonlyMap<string, Uint8Array> {
-  /** Nobody looks at them any more, nor at their bytes. To be called once. */
-  giveBack(): void
-}
-
 /** What managers use of a replica scope: synchronous, on the local copy. */
 export interface RecordStore {
   /** Whether the state transfer is over; before that, records may be missing. */
@@ -65,8 +59,6 @@ export interface RecordStore {
   attribute(key: RecordKey, name: string): Uint8Array | undefined
   /** As they are now: what was given out stays as it is when the record changes. Not to be changed. */
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined
-  /** The same for who gives them back, or may: what nobody has in hands is written over where it lies. */
-  borrow(key: RecordKey): BorrowedAttributes | undefined
   /** The stamp of an attribute, removed ones included. */
   stamp(key: RecordKey, name: string): Stamp | undefined
   keys(): IterableIterator<RecordKey>
@@ -98,7 +90,10 @@ export interface WriteOptions {
   readonly ack?: 'none' | 'received' | 'applied'
   readonly copies?: number | 'all'
   readonly timeoutMs?: number
-  /** Whether the values lie in memory of frames: what is kept of them is copied. Default false. */
-  readonly isLent?: boolean
+  /**
+   * Given, the values are only there for the call, and copied: over those they replace, if these are in this, as
+   * `attributes` gave it, and nobody else has it. Whoever gives it looks no more at what it has of these names.
+   */
+  readonly over?: ReadonlyMap<string, Uint8Array> | undefined
   readonly settled?: (receipt: import('../channel/topic.js').SendReceipt) => void
 }

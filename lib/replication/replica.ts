@@ -18,7 +18,6 @@ import { Peers } from './peers.js'
 import { Reconcile } from './reconcile.js'
 import {
   type AttributeWrites,
-  type BorrowedAttributes,
   type Dot,
   type IssuedDelta,
   MAX_INACTIVE,
@@ -134,17 +133,10 @@ export class Replica implements RecordStore {
   }
 
   attributes(key: RecordKey): ReadonlyMap<string, Uint8Array> | undefined {
-    return this.#shown(this.#state.visible(key)?.live())
-  }
-
-  borrow(key: RecordKey): BorrowedAttributes | undefined {
-    return this.#shown(this.#state.visible(key)?.borrow())
-  }
-
-  #shown<T>(attributes: T): T {
+    const live = this.#state.visible(key)?.live()
     // Or reading all sessions in one go would unpack them all.
     this.#state.records.pack()
-    return attributes
+    return live
   }
 
   stamp(key: RecordKey, name: string): Stamp | undefined {

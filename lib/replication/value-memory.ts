@@ -3,7 +3,8 @@
  * is that one of them may keep the others' bytes from being freed, so there are few to a pool.
  */
 const POOL_BYTES = 8_192
-const POOLED_BYTES_MAX = 2_048
+/** Larger ones have memory of their own. */
+export const POOLED_BYTES_MAX = 2_048
 /** Up to here copying byte by byte is cheaper than making the view that `set` wants. */
 const LOOPED_BYTES_MAX = 96
 

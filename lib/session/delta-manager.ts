@@ -6,12 +6,11 @@ import type { IssuedDelta, RecordChange, RecordKey, RecordStore } from '../repli
 import { SmallMap } from '../replication/small-map.js'
 import type { Freshness } from '../replication/stall-fence.js'
 import type { Random } from '../runtime/runtime.js'
-import { type FrameChunk, letGo } from '../wire/frame-space.js'
-import { decodeValue, encodeValue, lendValue } from '../wire/value-codec.js'
 import { AttributeScope, isAttribute } from './attribute-scope.js'
 import type { DeltaManagerOptions } from './delta-manager-options.js'
 import { resolveDeltaManagerOptions } from './delta-manager-options.js'
 import { LargeAttributes } from './large-attributes.js'
+import { Loan } from './loan.js'
 import { LocalAttributes } from './local-attributes.js'
 import { LocalRule } from './local-rule.js'
 import { type Merged, type MergeStrategy, mergedBy, unlessOvertaken, wholeView } from './merge.js'
@@ -20,7 +19,7 @@ import { type PendingReceipt, Receipts } from './receipts.js'
 import type { SessionBacking } from './session.js'
 import { CREATED, ENDS_AT, isLifetime, LIFETIME_EXPECTED, PUBLIC_ID, Session, writeNumber } from './session.js'
 import { clusterTimeOf, type SessionClocks } from './session-clocks.js'
-import type { LendingCodec, SessionCodec } from './session-codec.js'
+import { OWN_CODEC, type SessionCodec } from './session-codec.js'
 import { noCounts, type SessionCounters } from './session-counters.js'
 import { ID_LENGTH_MAX, SessionDirectory } from './session-directory.js'
 import { endingOf, type InvalidateOptions } from './session-ending.js'
@@ -58,7 +57,7 @@ export interface DeltaManagerParts extends SessionClocks {
 export class DeltaManager implements SessionManager {
   readonly #parts: DeltaManagerParts
   readonly #options: Required<DeltaManagerOptions>
-  readonly #codec: LendingCodec
+  readonly #codec: SessionCodec
   readonly #backing: SessionBacking
   readonly #count: SessionCounters = noCounts()
   readonly #directory: SessionDirectory
@@ -68,6 +67,8 @@ export class DeltaManager implements SessionManager {
   readonly #receipts: Receipts<Session>
   readonly #scope: AttributeScope
   readonly #clusterMs: () => number
+  /** For the next commit, unless it is within another. */
+  #loan: Loan | undefined
   #unsubscribe: (() => void) | undefined
 
   /** @throws {InvalidOptionError} when an option is out of range. */
@@ -75,7 +76,7 @@ export class DeltaManager implements SessionManager {
     const resolved = resolveDeltaManagerOptions(options)
     this.#parts = parts
     this.#options = resolved
-    this.#codec = parts.codec ?? { encode: encodeValue, decode: decodeValue, lend: lendValue }
+    this.#codec = parts.codec ?? OWN_CODEC
     this.#clusterMs = clusterTimeOf(parts)
     this.#scope = resolved.application === '' ? AttributeScope.whole : new AttributeScope(resolved)
     this.#rule = LocalRule.of(resolved.exclude, resolved.maxAttributeBytes)
@@ -210,11 +211,13 @@ export class DeltaManager implements SessionManager {
     if (session.isReadOnly) return this.#unchanged()
     const { key } = session
     if (key === undefined) return this.#commitNew(session, options)
-    const held: FrameChunk[] = []
+    const loan = this.#loan ?? new Loan(this.#codec)
+    this.#loan = undefined
     try {
-      return this.#commit(session, key, options, held)
+      return this.#commit(session, key, options, loan)
     } finally {
-      letGo(held)
+      loan.end()
+      this.#loan = loan
     }
   }
 
@@ -231,20 +234,16 @@ export class DeltaManager implements SessionManager {
     return this.#sent(session, issued, send)
   }
 
-  /** `held`: gets what the bytes of the writes lie in that are lent. */
-  #commit(
-    session: Session,
-    key: RecordKey,
-    options: CommitOptions,
-    held: FrameChunk[],
-  ): Promise<SendReceipt> | undefined {
+  #commit(session: Session, key: RecordKey, options: CommitOptions, loan: Loan): Promise<SendReceipt> | undefined {
     const { pendingDelta: delta } = session
-    const { merge = this.#options.merge, detect = this.#options.detect } = options
+    const merge = options.merge ?? this.#options.merge
     const { freshness, store } = this.#parts
     const overtakable = freshness !== undefined && session.epoch !== freshness.epoch
-    // Nobody looks at what others wrote meanwhile, nor at the base again.
     const isPlain = merge === 'attribute' && !overtakable
-    const pending = delta.writes(detect, isPlain ? held : undefined)
+    const detect = options.detect ?? this.#options.detect
+    // Only where all that is written has just been encoded, and nobody compares it with anything.
+    const mayLend = isPlain && this.#rule === undefined && (detect === 'set' || detect === 'modified')
+    const pending = delta.writes(detect, mayLend ? loan : undefined)
     const merged: Merged = isPlain ? { writes: pending } : this.#merged(session, key, pending, merge, overtakable)
     const { writes, values } = merged
     if (writes.size === 0) {
@@ -253,32 +252,12 @@ export class DeltaManager implements SessionManager {
       return this.#unchanged()
     }
     this.#large.look(writes, delta.scope)
-    if (held.length > 0) return this.#lend(session, key, writes, options)
-    const send = this.#sending(session, options)
+    const send = this.#sending(session, options, loan.isEmpty ? undefined : delta.loaded)
     const issued = store.write(key, writes, send)
     if (issued === undefined) return this.#discarded(session, writes.keys())
     if (values !== undefined) for (const [stored, value] of values) delta.adopt(stored, value)
-    this.#stored(session, key, writes)
-    return this.#sent(session, issued, send)
-  }
-
-  /** Has the record write over the values it has, which this view gives back, and copy what is sent. */
-  #lend(
-    session: Session,
-    key: RecordKey,
-    writes: DeltaWrites,
-    options: CommitOptions,
-  ): Promise<SendReceipt> | undefined {
-    const { pendingDelta: delta } = session
-    const { store } = this.#parts
-    // Or the view would not stay what it was.
-    if (!store.has(key)) return this.#discarded(session, writes.keys())
-    const send = this.#sending(session, options)
-    send.isLent = true
-    delta.giveBack(store, key)
-    const issued = store.write(key, writes, send)
-    if (issued === undefined) return this.#discarded(session, writes.keys())
-    delta.wentOut(writes, issued.stamp)
+    if (loan.isEmpty) this.#stored(session, key, writes)
+    else delta.rebase(writes, undefined, loan.again(store, key, issued.stamp))
     return this.#sent(session, issued, send)
   }
 
@@ -329,7 +308,7 @@ export class DeltaManager implements SessionManager {
 
   #view(id: string, options?: ViewOptions): Session | undefined {
     const key = this.#directory.index.key(id)
-    const base = key === undefined ? undefined : this.#parts.store.borrow(key)
+    const base = key === undefined ? undefined : this.#parts.store.attributes(key)
     return base === undefined ? undefined : this.#open(id, key, base, options)
   }
 
@@ -417,10 +396,10 @@ export class DeltaManager implements SessionManager {
     this.#count.unchanged++
   }
 
-  #sending(session: Session, options: CommitOptions): PendingReceipt<Session> {
+  #sending(session: Session, options: CommitOptions, over?: ReadonlyMap<string, Uint8Array>): PendingReceipt<Session> {
     // A write that nobody else would get must not look stored.
     this.#checkStarted()
-    return this.#receipts.of(session, options)
+    return this.#receipts.of(session, options, over)
   }
 
   /** Undefined: nothing was issued. */

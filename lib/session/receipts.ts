@@ -31,8 +31,8 @@ export class Receipts<Subject> {
   }
 
   /** The receipt of a write that is about to be issued with it. */
-  of(subject: Subject, options: CommitOptions): PendingReceipt<Subject> {
-    return new PendingReceipt(this, subject, options)
+  of(subject: Subject, options: CommitOptions, over?: ReadonlyMap<string, Uint8Array>): PendingReceipt<Subject> {
+    return new PendingReceipt(this, subject, options, over)
   }
 
   /** A receipt has come; for {@link PendingReceipt}. */
@@ -61,18 +61,24 @@ export class PendingReceipt<Subject> implements Required<WriteOptions> {
   readonly ack: Required<WriteOptions>['ack']
   readonly copies: number | 'all'
   readonly timeoutMs: number
-  isLent = false
+  readonly over: ReadonlyMap<string, Uint8Array> | undefined
   readonly settled: (receipt: SendReceipt) => void
   readonly #receipts: Receipts<Subject>
   #receipt: SendReceipt | undefined
   #waiting: ((receipt: SendReceipt) => void) | undefined
 
-  constructor(receipts: Receipts<Subject>, subject: Subject, options: CommitOptions) {
+  constructor(
+    receipts: Receipts<Subject>,
+    subject: Subject,
+    options: CommitOptions,
+    over: ReadonlyMap<string, Uint8Array> | undefined,
+  ) {
     const { ack, copies, ackTimeoutMs } = receipts.options
     this.#receipts = receipts
     this.ack = options.ack ?? ack
     this.copies = options.copies ?? copies
     this.timeoutMs = options.ackTimeoutMs ?? ackTimeoutMs
+    this.over = over
     this.settled = receipt => {
       receipts.settled(receipt, subject)
       if (this.#waiting === undefined) this.#receipt = receipt

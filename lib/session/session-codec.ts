@@ -1,3 +1,5 @@
+import { decodeValue, encodeValue, lendValue } from '../wire/value-codec.js'
+
 /** Turns attribute values into bytes and back. Equal values must give equal bytes. */
 export interface SessionCodec {
   /**
@@ -9,8 +11,10 @@ export interface SessionCodec {
   decode(bytes: Uint8Array): unknown
 }
 
-/** A codec that can also write what is sent and not kept. */
-export interface LendingCodec extends SessionCodec {
-  /** As `encode`, in memory of frames; undefined: not this value. */
-  lend?(value: unknown): Uint8Array | undefined
+/** That of sessions without one of their own. */
+export const OWN_CODEC: SessionCodec = { encode: encodeValue, decode: decodeValue }
+
+/** As `encode`, in memory of frames, for who does not keep the bytes; undefined: not with this codec, or this value. */
+export function lend(codec: SessionCodec, value: unknown): Uint8Array | undefined {
+  return codec === OWN_CODEC ? lendValue(value) : undefined
 }

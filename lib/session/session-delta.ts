@@ -1,16 +1,12 @@
 import { Buffer } from 'node:buffer'
 import { InvalidOptionError } from '../errors.js'
 import type { DeltaWrites } from '../replication/delta.js'
-import type { RecordKey, RecordStore, Stamp } from '../replication/replica-contract.js'
 import { SmallMap } from '../replication/small-map.js'
-import { compareStamps } from '../replication/stamp.js'
-import { copyOf } from '../replication/value-memory.js'
-import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
-import { memoryOf } from '../wire/view.js'
 import { AttributeScope } from './attribute-scope.js'
+import type { Loan } from './loan.js'
 import type { LocalRule } from './local-rule.js'
-import type { LendingCodec } from './session-codec.js'
-import { type AttributeBytes, ViewBase } from './view-base.js'
+import type { SessionCodec } from './session-codec.js'
+import { type AttributeBytes, type BytesAgain, ViewBase } from './view-base.js'
 
 /**
  * What counts as a change of an attribute (the levels of JEUS's check-level).
@@ -23,13 +19,10 @@ export type ChangeDetection = 'set' | 'modified' | 'get' | 'all'
 interface Cell {
   value: unknown
   assigned: boolean
-  /** With what it was written, where nobody here has kept the bytes. */
-  stamp: Stamp | undefined
 }
 
 const NO_CELLS: SmallMap<Cell> = new SmallMap()
-/** Bytes of objects that are kept even so, to know whether they change. */
-const KEPT_MAX = 2_048
+const NO_TERMS: DeltaTerms = {}
 
 /** What a delta reads and writes its attributes by. */
 export interface DeltaTerms {
@@ -49,7 +42,7 @@ export interface DeltaTerms {
  * `has`, `get`, `set`, `delete` and `names` take the application's names; everything else speaks of stored ones.
  */
 export class SessionDelta {
-  readonly #codec: LendingCodec
+  readonly #codec: SessionCodec
   readonly #scope: AttributeScope
   readonly #rule: LocalRule | undefined
   readonly #base: ViewBase
@@ -68,9 +61,9 @@ export class SessionDelta {
 
   /** A `base` that is a map is not copied, so it must stay as it is. */
   constructor(
-    codec: LendingCodec,
+    codec: SessionCodec,
     base: AttributeBytes | Iterable<readonly [string, Uint8Array]> = [],
-    terms: DeltaTerms = {},
+    terms: DeltaTerms = NO_TERMS,
   ) {
     this.#codec = codec
     this.#base = new ViewBase('get' in base ? base : new Map(base))
@@ -100,7 +93,7 @@ export class SessionDelta {
     if (stored === undefined) throw new InvalidOptionError('name', 'without a leading NUL', name)
     this.#values ??= new SmallMap()
     const cell = this.#values.get(stored)
-    if (cell === undefined) this.#values.set(stored, { value, assigned: true, stamp: undefined })
+    if (cell === undefined) this.#values.set(stored, { value, assigned: true })
     else {
       cell.value = value
       cell.assigned = true
@@ -194,8 +187,6 @@ export class SessionDelta {
 
   /** The value by its stored name. */
   value(stored: string): unknown {
-    // One whose bytes nobody here has kept may be another by now.
-    if (this.#values?.get(stored)?.stamp !== undefined) this.#base.open()
     const known = this.#values?.get(stored)
     if (known !== undefined) return known.value
     if (this.#removed?.has(stored) === true) return undefined
@@ -204,7 +195,7 @@ export class SessionDelta {
     const value = this.#codec.decode(bytes)
     if (isObject(value)) this.#markRead(stored)
     this.#values ??= new SmallMap()
-    this.#values.set(stored, { value, assigned: false, stamp: undefined })
+    this.#values.set(stored, { value, assigned: false })
     return value
   }
 
@@ -223,8 +214,13 @@ export class SessionDelta {
     return this.#base.get(name)
   }
 
+  /** The attributes as they were when the session was loaded. */
+  get loaded(): AttributeBytes {
+    return this.#base.loaded
+  }
+
   reserved(name: string): Uint8Array | undefined {
-    return this.#reserved?.has(name) === true ? this.#reserved.get(name) : this.#base.peek(name)
+    return this.#reserved?.has(name) === true ? this.#reserved.get(name) : this.base(name)
   }
 
   setReserved(name: string, bytes: Uint8Array | undefined): void {
@@ -233,20 +229,16 @@ export class SessionDelta {
   }
 
   /**
-   * The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}.
-   * `held`: what the codec lends is used, and the memory it lies in is held and added, to be let go by the caller however
-   * it goes on. With any of it, {@link giveBack} and {@link wentOut} take the place of {@link rebase}.
+   * The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. With a
+   * `loan`, large ones are lent by it.
    */
-  writes(detection: ChangeDetection, held?: FrameChunk[]): DeltaWrites {
+  writes(detection: ChangeDetection, loan?: Loan): DeltaWrites {
     const writes = new SmallMap<Uint8Array | undefined>()
-    // That may leave fewer values.
-    this.#base.open()
     this.#kept = undefined
     if (this.#removed !== undefined) {
       for (const name of this.#removed) if (this.#base.has(name)) writes.set(name, undefined)
     }
     const always = detection === 'get' || detection === 'all'
-    const lending = always || this.#rule !== undefined ? undefined : held
     const maxBytes = this.#rule?.maxBytes ?? Infinity
     const values = this.#values ?? NO_CELLS
     for (let place = 0; place < values.size; place++) {
@@ -254,11 +246,16 @@ export class SessionDelta {
       const cell = values.valueAt(place)
       const { value } = cell
       if (!mayHaveChanged(cell, detection)) continue
+      // What was set is written wherever nobody knows any more what it replaces.
+      const mayDiffer = always || (cell.assigned && !this.#base.isCertain(name))
       const before = this.base(name)
       const stays = this.#rule !== undefined && this.#isExcluded(name, cell, before)
-      const lent = lending === undefined ? undefined : this.#lent(value, lending)
+      const lent = stays ? undefined : loan?.encode(name, value)
       const bytes = stays ? undefined : (lent ?? this.#codec.encode(value))
-      if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) continue
+      if (bytes !== undefined && !mayDiffer && before !== undefined && !this.#differs(name, value, bytes, before)) {
+        if (lent !== undefined) loan?.takeBack(name, lent)
+        continue
+      }
       if (bytes !== undefined && bytes.length <= maxBytes) {
         writes.set(name, bytes)
         continue
@@ -277,76 +274,7 @@ export class SessionDelta {
     if (this.#reserved !== undefined) {
       for (const [name, bytes] of this.#reserved) if (!sameBytes(bytes, this.base(name))) writes.set(name, bytes)
     }
-    if (lending !== undefined && lending.length > 0 && !this.#mayGiveBack(writes)) {
-      for (const [name, bytes] of writes) if (bytes !== undefined) writes.set(name, copyOf(bytes))
-      letGo(lending)
-      lending.length = 0
-    }
     return writes
-  }
-
-  #lent(value: unknown, held: FrameChunk[]): Uint8Array | undefined {
-    const lent = this.#codec.lend?.(value)
-    const chunk = lent === undefined ? undefined : frames.hold(memoryOf(lent))
-    if (chunk !== undefined) held.push(chunk)
-    return lent
-  }
-
-  /** Whether it would still be known of every object in hands whether it has changed. */
-  #mayGiveBack(writes: DeltaWrites): boolean {
-    if (!this.#base.isBorrowed) return false
-    const values = this.#values ?? NO_CELLS
-    for (let place = 0; place < values.size; place++) {
-      const name = values.nameAt(place)
-      const { value } = values.valueAt(place)
-      if (!isObject(value)) continue
-      const isWritten = writes.has(name)
-      const bytes = isWritten ? writes.get(name) : this.base(name)
-      if (bytes !== undefined && bytes.length > KEPT_MAX && !(isWritten && Buffer.isBuffer(value))) return false
-    }
-    return true
-  }
-
-  /**
-   * Before what `writes` lent is written: only the small bytes of objects are kept, and the record is free to write over
-   * the rest. Whatever is asked for later comes from the record as it then is.
-   */
-  giveBack(store: RecordStore, key: RecordKey): void {
-    let kept: SmallMap<Uint8Array | undefined> | undefined
-    const values = this.#values ?? NO_CELLS
-    for (let place = 0; place < values.size; place++) {
-      if (!isObject(values.valueAt(place).value)) continue
-      const name = values.nameAt(place)
-      const bytes = this.base(name)
-      if (bytes === undefined || bytes.length > KEPT_MAX) continue
-      kept ??= new SmallMap()
-      kept.set(name, copyOf(bytes))
-    }
-    this.#base.giveBack({ store, key, reopened: () => this.#forget(name => store.stamp(key, name)) }, kept)
-    this.#taken = undefined
-  }
-
-  /** What was lent has been written: as {@link rebase}. */
-  wentOut(writes: DeltaWrites, stamp: Stamp): void {
-    let kept: SmallMap<Uint8Array | undefined> | undefined
-    const values = this.#values ?? NO_CELLS
-    for (let place = 0; place < values.size; place++) {
-      const cell = values.valueAt(place)
-      const bytes = isObject(cell.value) ? writes.get(values.nameAt(place)) : undefined
-      if (bytes === undefined) continue
-      if (bytes.length > KEPT_MAX) cell.stamp = stamp
-      else (kept ??= new SmallMap()).set(values.nameAt(place), bytes)
-    }
-    this.#base.wentOut(writes, kept)
-    this.#committed()
-  }
-
-  /** The base is another: what is not known to be still so is to be read anew. */
-  #forget(stampOf: (name: string) => Stamp | undefined): void {
-    for (const [name, { value, assigned, stamp }] of [...(this.#values ?? NO_CELLS)]) {
-      const isKept = assigned || (isObject(value) && this.#base.isWritten(name))
-      if (!isKept && !isSame(stamp, stampOf(name))) this.#values?.delete(name)
-    }
   }
 
   /** What the last `writes` found to stay on this member. */
@@ -359,16 +287,16 @@ export class SessionDelta {
     return [...(this.#removed ?? [])].filter(name => this.#local?.has(name) === true)
   }
 
-  /** Takes what was written as the new base, and what was kept as it is now. */
-  rebase(writes: DeltaWrites, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
-    this.#base.rebase(writes)
+  /** Takes what was written as the new base, and what was kept as it is now. `again`: as `ViewBase.rebase` has it. */
+  rebase(
+    writes: DeltaWrites,
+    local: ReadonlyMap<string, unknown> | undefined = this.#local,
+    again?: ReadonlyMap<string, BytesAgain>,
+  ): void {
+    this.#base.rebase(writes, again)
     if (this.#kept !== undefined) for (const name of this.#kept.keys()) this.#values?.delete(name)
     this.#local = local
     this.#kept = undefined
-    this.#committed()
-  }
-
-  #committed(): void {
     const values = this.#values ?? NO_CELLS
     for (let place = 0; place < values.size; place++) values.valueAt(place).assigned = false
     this.#removed = undefined
@@ -379,7 +307,7 @@ export class SessionDelta {
   adopt(stored: string, value: unknown): void {
     this.#values ??= new SmallMap()
     if (value === undefined) this.#values.delete(stored)
-    else this.#values.set(stored, { value, assigned: false, stamp: undefined })
+    else this.#values.set(stored, { value, assigned: false })
   }
 
   /** Of a value that was only read, others may have the replicated one. */
@@ -406,10 +334,6 @@ function mayHaveChanged({ value, assigned }: Cell, detection: ChangeDetection): 
   if (detection === 'set') return false
   // A primitive that was only read is still what the base says.
   return detection !== 'modified' || isObject(value)
-}
-
-function isSame(a: Stamp | undefined, b: Stamp | undefined): boolean {
-  return a !== undefined && b !== undefined && compareStamps(a, b) === 0
 }
 
 /** Whether a value may change in place. */

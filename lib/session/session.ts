@@ -56,9 +56,8 @@ export interface SessionStart {
  * values are decoded when first read. Changes stay in the view until `SessionManager.commit`, which writes all of them
  * as one delta. Two requests that hold the same session hold two views; what they changed is merged by attribute (of
  * two writes to one attribute the later wins).
- * It may be used after its commit, and goes on from what it wrote. Of a commit with texts or Buffers above 2 KiB it keeps
- * no copy: attributes that are no objects, and such Buffers if others wrote them since, are then read from the session as
- * it is by the time the view is used again.
+ * It may be used after its commit, and goes on from what it wrote. One exception: a Buffer above 2 KiB that it has written
+ * and others have overwritten since counts as unchanged at its next commit, even if it was changed in place.
  * After {@link Session.invalidate} the view throws SessionInvalidError. When somebody else ends the session, the view
  * stays what it was, so that a request under way is not torn; its commit is dropped and reported, and
  * {@link Session.isValid} is false at once.

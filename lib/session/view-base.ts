@@ -1,61 +1,59 @@
 import type { DeltaWrites } from '../replication/delta.js'
-import type { BorrowedAttributes, RecordKey, RecordStore } from '../replication/replica-contract.js'
-import { SmallMap } from '../replication/small-map.js'
+import { type ReadonlySmallMap, SmallMap } from '../replication/small-map.js'
 
 /** Bytes of attributes, by stored name. */
 export type AttributeBytes = ReadonlyMap<string, Uint8Array>
 
-const NO_ATTRIBUTES: AttributeBytes = new Map()
-
-/** Where to get again what was given back. */
-interface Source {
-  readonly store: RecordStore
-  readonly key: RecordKey
-  /** Called when the attributes have been had again. */
-  readonly reopened: () => void
+/** Bytes that were written and that nobody has kept, made when somebody asks for them. */
+export interface BytesAgain {
+  /** Whether they would be those. */
+  readonly isCertain: boolean
+  make(): Uint8Array
 }
 
-/**
- * The attributes as they were when a view was loaded or last committed: what its changes are told by. It holds on to
- * what the store lent it, which nobody changes meanwhile, until it is given back.
- */
+/** The attributes as they were when a view was loaded or last committed: what its changes are told by. */
 export class ViewBase {
-  /** Undefined: given back. */
-  #loaded: AttributeBytes | BorrowedAttributes | undefined
-  /** What the view has written since, or keeps of what it gave back. */
-  #written: DeltaWrites | undefined
-  #source: Source | undefined
+  /** Not changed, by anybody. */
+  #loaded: AttributeBytes
+  /** What the view has written since. */
+  #written: ReadonlySmallMap<Uint8Array | BytesAgain | undefined> | undefined
 
-  constructor(loaded: AttributeBytes | BorrowedAttributes) {
+  constructor(loaded: AttributeBytes) {
     this.#loaded = loaded
+  }
+
+  /** As it was loaded; what was written since may lie where some of it did. */
+  get loaded(): AttributeBytes {
+    return this.#loaded
   }
 
   /** An attribute's bytes. */
   get(name: string): Uint8Array | undefined {
-    return this.isWritten(name) ? this.#written?.get(name) : this.open().get(name)
+    const written = this.#written
+    if (written === undefined || !written.has(name)) return this.#loaded.get(name)
+    const bytes = written.get(name)
+    if (bytes === undefined || !('make' in bytes)) return bytes
+    const again = bytes.make()
+    this.#written = new SmallMap(written).set(name, again)
+    return again
   }
 
   has(name: string): boolean {
-    return this.isWritten(name) ? this.#written?.get(name) !== undefined : this.open().has(name)
+    return this.#written?.has(name) === true ? this.#written.get(name) !== undefined : this.#loaded.has(name)
   }
 
-  /** Whether the view itself has what it wrote, or keeps it. */
-  isWritten(name: string): boolean {
-    return this.#written?.has(name) === true
-  }
-
-  /** The same, for which alone the rest need not be had again. */
-  peek(name: string): Uint8Array | undefined {
-    const source = this.#loaded === undefined ? this.#source : undefined
-    return source === undefined ? this.get(name) : source.store.attribute(source.key, name)
+  /** Whether `get` would tell for certain what was written. */
+  isCertain(name: string): boolean {
+    const bytes = this.#written?.get(name)
+    return bytes === undefined || !('make' in bytes) || bytes.isCertain
   }
 
   /** All in one: made only for views that are used after their commit. */
   whole(): AttributeBytes {
-    const loaded = this.open()
-    if (this.#written === undefined) return loaded
-    const whole = new Map(loaded)
-    for (const [name, bytes] of this.#written) {
+    if (this.#written === undefined) return this.#loaded
+    const whole = new Map(this.#loaded)
+    for (const name of this.#written.keys()) {
+      const bytes = this.get(name)
       if (bytes === undefined) whole.delete(name)
       else whole.set(name, bytes)
     }
@@ -64,45 +62,15 @@ export class ViewBase {
     return whole
   }
 
-  /** Goes on from what was written. */
-  rebase(writes: DeltaWrites): void {
+  /** Goes on from what was written; `again`: what of it lies in memory that is not the view's. */
+  rebase(writes: DeltaWrites, again?: ReadonlyMap<string, BytesAgain>): void {
     if (writes.size === 0) return
-    // Or what a view that lives long has written would pile up.
-    if (this.#written !== undefined) this.whole()
-    this.#written = writes
-  }
-
-  /** What was loaded, had again if need be: as it is by then. Of a session that has ended there is nothing. */
-  open(): AttributeBytes {
-    if (this.#loaded !== undefined) return this.#loaded
-    const { store, key, reopened } = this.#source as Source
-    const loaded = store.borrow(key)
-    this.#loaded = loaded ?? NO_ATTRIBUTES
-    if (loaded !== undefined) reopened()
-    return this.#loaded
-  }
-
-  /** What has been given back is written: of that only this is kept. */
-  wentOut(writes: DeltaWrites, kept: DeltaWrites | undefined): void {
-    if (this.#written === undefined) {
-      this.#written = kept
+    if (again === undefined && this.#written === undefined) {
+      this.#written = writes
       return
     }
-    const all = new SmallMap(kept)
-    for (const [name, bytes] of this.#written) if (!writes.has(name)) all.set(name, bytes)
+    const all = new SmallMap(this.#written)
+    for (const [name, bytes] of writes) all.set(name, again?.get(name) ?? bytes)
     this.#written = all
-  }
-
-  /** Whether it can be given back. */
-  get isBorrowed(): boolean {
-    return this.#loaded === undefined || 'giveBack' in this.#loaded
-  }
-
-  /** Gives back what the store lent, and keeps this, which is not in its memory. */
-  giveBack(source: Source, kept: DeltaWrites | undefined): void {
-    if (this.#loaded !== undefined && 'giveBack' in this.#loaded) this.#loaded.giveBack()
-    this.#loaded = undefined
-    this.#source = source
-    this.#written = kept
   }
 }

@@ -99,6 +99,11 @@ export class FrameSpace {
     return this.latest.place(this.#chunk.bytes, at)
   }
 
+  /** Has the room given out last back, which was not needed. */
+  takeBack({ byteOffset, length }: Uint8Array): void {
+    if (this.latest.bytes === this.#chunk.bytes && byteOffset + length === this.#used) this.#used = byteOffset
+  }
+
   /** The chunk that has this memory, unless it is never written again. */
   chunkOf(memory: ArrayBufferLike): FrameChunk | undefined {
     if (memory === this.#chunk.memory) return this.#chunk

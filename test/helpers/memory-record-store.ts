@@ -1,7 +1,6 @@
 import type { SendReceipt } from '../../lib/channel/topic.js'
 import type {
   AttributeWrites,
-  BorrowedAttributes,
   Dot,
   IssuedDelta,
   RecordChange,
@@ -125,11 +124,6 @@ export class MemoryRecordStore implements RecordStore {
     return live
   }
 
-  borrow(key: RecordKey): BorrowedAttributes | undefined {
-    const live = this.attributes(key)
-    return live === undefined ? undefined : Object.assign(live, { giveBack: () => {} })
-  }
-
   stamp(key: RecordKey, name: string): Stamp | undefined {
     return this.#cells.get(key)?.get(name)?.stamp
   }
@@ -150,8 +144,7 @@ export class MemoryRecordStore implements RecordStore {
 
   write(key: RecordKey, writes: AttributeWrites, send?: WriteOptions): IssuedDelta | undefined {
     if (!this.has(key)) return undefined
-    const kept = send?.isLent === true ? new Map([...writes].map(([name, bytes]) => [name, bytes?.slice()])) : writes
-    return this.#issue({ key, stamp: this.#stamp(), kind: 'write', writes: kept }, send)
+    return this.#issue({ key, stamp: this.#stamp(), kind: 'write', writes }, send)
   }
 
   invalidate(key: RecordKey, send?: WriteOptions, last: AttributeWrites = new Map()): IssuedDelta | undefined {

@@ -95,7 +95,8 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
         return
       }
       // Its bytes are only there for the call.
-      queue.push({ ...message, payload: Uint8Array.from(message.payload) })
+      const { payload, rest } = message
+      queue.push({ ...message, payload: Uint8Array.from(payload), rest: rest?.map(piece => Uint8Array.from(piece)) })
       pass = next
       bytes += size
       prompt.ask()

@@ -140,6 +140,23 @@ test('dispatch passes on at once, but not while it passes on; it keeps the order
   t.is(it.queued, 0)
 })
 
+test('what dispatch keeps is its own', t => {
+  const it = dispatch()
+  const world = context()
+  it.start?.(world)
+  const lent = Buffer.from('lent')
+  const passed: string[] = []
+  it.send?.(message('first'), () => {
+    const pieces = { payload: lent.subarray(0, 1), rest: [lent.subarray(1, 2), lent.subarray(2)] }
+    it.send?.({ ...message(''), ...pieces }, ({ payload, rest = [] }) => {
+      passed.push(Buffer.concat([payload, ...rest]).toString())
+    })
+  })
+  lent.fill('x')
+  world.turn()
+  t.deepEqual(passed, ['lent'])
+})
+
 test('a message that throws on its way does not keep dispatch from passing on the next', t => {
   const it = dispatch()
   it.start?.(context())

@@ -1,8 +1,8 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { AttributeList, type AttributeSnapshot } from '../../../lib/replication/attribute-list.js'
+import { SmallMap } from '../../../lib/replication/small-map.js'
 
-const GIVEN = ['nothing', 'snapshot', 'lend', 'borrow', 'giveBack'] as const
 const STAMP = { wallMs: 1, counter: 0, origin: 'a', seq: 1 }
 
 test('finds what was set last, and what it gave out stays as it was', t => {
@@ -12,13 +12,12 @@ test('finds what was set last, and what it gave out stays as it was', t => {
     fc.tuple(fc.nat(255), fc.nat(5_000)).map(([byte, length]) => new Uint8Array(length).fill(byte)),
   )
   const value = fc.option(bytes, { nil: undefined })
-  const step = fc.record({ name, value, isLent: fc.boolean(), give: fc.constantFrom(...GIVEN) })
+  const step = fc.record({ name, value, isLent: fc.boolean(), give: fc.constantFrom('nothing', 'snapshot', 'lend') })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), steps => {
       const list = new AttributeList()
       const model = new Map<string, Uint8Array | undefined>()
       const shared: [AttributeSnapshot, Map<string, Uint8Array>][] = []
-      const borrowed: typeof shared = []
       const lent: [Uint8Array | undefined, Uint8Array | undefined][] = []
       for (const { name, value, isLent, give } of steps) {
         const given = value?.slice()
@@ -28,8 +27,6 @@ test('finds what was set last, and what it gave out stays as it was', t => {
         model.set(name, value)
         if (give === 'snapshot') shared.push([list.snapshot(), live(model)])
         else if (give === 'lend') lent.push([list.lend(name), value])
-        else if (give === 'borrow') borrowed.push([list.borrow(), live(model)])
-        else if (give === 'giveBack') borrowed.shift()?.[0].giveBack()
       }
       t.is(list.size, model.size)
       t.deepEqual(
@@ -39,7 +36,7 @@ test('finds what was set last, and what it gave out stays as it was', t => {
       t.deepEqual(list.liveNames(), [...live(model).keys()])
       for (const [name, value] of model) t.deepEqual(list.get(name)?.value, value)
       for (const [now, then] of lent) t.deepEqual(now, then)
-      for (const [snapshot, then] of [...shared, ...borrowed]) {
+      for (const [snapshot, then] of shared) {
         t.deepEqual([...snapshot], [...then])
         t.deepEqual([...snapshot.keys()], [...then.keys()])
         t.is(snapshot.size, then.size)
@@ -65,28 +62,32 @@ test('what nobody was given is written over where it lies', t => {
   t.not(write(new Uint8Array(1_000).fill(7)), larger, 'most of it would be wasted')
 })
 
-test('what was given back is written over as well, unless somebody else has it', t => {
+test('what only its writer was given is taken over, the large values among it', t => {
   const list = new AttributeList()
-  const write = (byte: number): ArrayBufferLike => {
-    list.set('x', STAMP, new Uint8Array(3_000).fill(byte), true)
+  const write = (byte: number, length = 3_000): ArrayBufferLike => {
+    list.set('x', STAMP, new Uint8Array(length).fill(byte), true)
     return list.get('x')!.value!.buffer
   }
+  const names = new SmallMap([['x', undefined]])
   const memory = write(1)
-  const [one, other] = [list.borrow(), list.borrow()]
-  one.giveBack()
-  other.giveBack()
+  list.set('y', STAMP, new Uint8Array(3_000).fill(1), true)
+  const shown = list.snapshot()
+  list.takeOver(shown, names)
   t.is(write(2), memory)
-  list.borrow().giveBack()
-  const held = list.borrow()
+  list.set('y', STAMP, new Uint8Array(3_000).fill(2), true)
+  t.is(shown.get('y')?.[0], 1, 'it is not what is written')
+  const [one, other] = [list.snapshot(), list.snapshot()]
+  list.takeOver(one, names)
   const next = write(3)
-  t.not(next, memory)
-  t.is(held.get('x')?.[0], 2)
-  held.giveBack()
-  t.is(write(4), next)
-  const kept = list.snapshot()
-  list.borrow().giveBack()
-  t.not(write(5), next)
-  t.is(kept.get('x')?.[0], 4)
+  t.not(next, memory, 'somebody else has it as well')
+  t.is(other.get('x')?.[0], 2)
+  list.takeOver(other, names)
+  t.is(write(4), next, 'what was shown before counts no more')
+  write(5, 1_000)
+  const small = list.snapshot()
+  list.takeOver(small, names)
+  write(6, 1_000)
+  t.is(small.get('x')?.[0], 5, 'small ones stay')
 })
 
 test('a snapshot is one object until the next write', t => {

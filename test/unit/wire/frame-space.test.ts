@@ -83,3 +83,16 @@ test('nothing is written again while somebody has a frame in hand', async t => {
   from.inHand--
   t.true(filled(from) === a)
 })
+
+test('room that was not needed is given out again, unless something lies behind it', t => {
+  const from = space()
+  const first = frame(from, 100)
+  const second = frame(from, 100)
+  from.takeBack(second)
+  t.is(frame(from, 50).byteOffset, second.byteOffset)
+  from.takeBack(first)
+  t.is(frame(from, 50).byteOffset, second.byteOffset + 50)
+  const large = frame(from, 1_000)
+  from.takeBack(large)
+  t.is(frame(from, 50).byteOffset, second.byteOffset + 100)
+})
