@@ -90,8 +90,8 @@ export function writeText(bytes: Buffer, start: number, text: string): number {
 /** Up to here going through a text is cheaper than a call into the engine. */
 const SHORT_TEXT = 32
 
-/** Up to here copying byte by byte is cheaper than a call into the engine. */
-const SHORT_VALUE = 96
+/** Up to here copying byte by byte is cheaper than `set`: arrays come as Buffers and plain, which makes every step dear. */
+const SHORT_VALUE = 12
 
 /** Writes bytes as they are. */
 export function writeBytes(bytes: Uint8Array, at: number, value: Uint8Array): number {

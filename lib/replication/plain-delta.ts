@@ -1,7 +1,7 @@
 import type { MemberId } from '../membership/member.js'
 import { ID_BYTES } from '../wire/id-table.js'
-import { lengthAt, lengthBytes } from '../wire/varint.js'
-import { memoryOf } from '../wire/view.js'
+import { lengthAt, lengthBytes, VARINT_END } from '../wire/varint.js'
+import { memoryOf, offsetOf } from '../wire/view.js'
 import { checkedKey } from './codec-parts.js'
 import { IDS, NAMES } from './codec-reader.js'
 import { type Context, type Delta, NO_CONTEXT } from './delta.js'
@@ -31,6 +31,8 @@ const KIND_WRITE = KINDS.indexOf('write')
 const WRITES_MAX = 64
 /** Bytes of a number that is read here; it stays below 2^49. */
 const WHOLE_BYTES_MAX = 7
+/** Those of its lower half. */
+const LOW_BYTES = 4
 
 /** Where the number that was read last ends. */
 let next = 0
@@ -104,7 +106,7 @@ function readWrites(bytes: Uint8Array, start: number): SmallMap<Uint8Array | und
       const length = lengthAt(bytes, nameEnd + 1)
       if (bytes[nameEnd] !== VALUE || valueAt === nameEnd + 1 || length > VALUE_BYTES_MAX) return undefined
       if (valueAt + length !== innerEnd) return undefined
-      value = new Uint8Array(memoryOf(bytes), bytes.byteOffset + valueAt, length)
+      value = new Uint8Array(memoryOf(bytes), offsetOf(bytes) + valueAt, length)
     }
     writes.set(name, value)
     at = innerEnd
@@ -119,16 +121,24 @@ function isId(bytes: Uint8Array, at: number, tag: number, end: number): boolean 
 
 /** The number at a place; `next` is where it ends. -1 if it is too long. */
 function wholeAt(bytes: Uint8Array, start: number): number {
-  let value = 0
-  let scale = 1
-  for (let n = 0; n < WHOLE_BYTES_MAX; n++) {
+  // In two halves that stay small integers: the engine reads those several times as fast.
+  let low = 0
+  for (let n = 0; n < LOW_BYTES; n++) {
     const byte = bytes[start + n] ?? 128
+    low |= (byte & 127) << (7 * n)
     if (byte < 128) {
       next = start + n + 1
-      return value + byte * scale
+      return low
     }
-    value += (byte & 127) * scale
-    scale *= 128
+  }
+  let high = 0
+  for (let n = LOW_BYTES; n < WHOLE_BYTES_MAX; n++) {
+    const byte = bytes[start + n] ?? 128
+    high |= (byte & 127) << (7 * (n - LOW_BYTES))
+    if (byte < 128) {
+      next = start + n + 1
+      return high * VARINT_END + low
+    }
   }
   next = start
   return -1

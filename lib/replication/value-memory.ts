@@ -6,27 +6,38 @@ const POOL_BYTES = 8_192
 /** Larger ones have memory of their own. */
 export const POOLED_BYTES_MAX = 2_048
 /** Up to here copying byte by byte is cheaper than making the view that `set` wants. */
-const LOOPED_BYTES_MAX = 96
+const LOOPED_BYTES_MAX = 24
 
 let pool: Uint8Array = new Uint8Array(POOL_BYTES)
+/** Of the pool. Kept, as asking for it costs as much as making a view. */
+let memory: ArrayBufferLike = pool.buffer
 let poolUsed = 0
 
 /** The same bytes in memory that nobody else writes to. */
 export function copyOf(bytes: Uint8Array): Uint8Array {
-  return copyFrom(bytes, 0, bytes.length)
+  const { length } = bytes
+  if (length > POOLED_BYTES_MAX) return new Uint8Array(bytes)
+  const start = placeFor(length)
+  pool.set(bytes, start)
+  return new Uint8Array(memory, start, length)
 }
 
-/** A copy of so many bytes from a place on, for which no view is needed. */
+/** A copy of so many bytes from a place on. */
 export function copyFrom(bytes: Uint8Array, at: number, length: number): Uint8Array {
-  if (length > POOLED_BYTES_MAX) return new Uint8Array(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length))
+  if (length > LOOPED_BYTES_MAX) return copyOf(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length))
+  const start = placeFor(length)
+  for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
+  // Not `subarray`, which asks what class to make and costs three times as much.
+  return new Uint8Array(memory, start, length)
+}
+
+function placeFor(length: number): number {
   if (poolUsed + length > POOL_BYTES) {
     pool = new Uint8Array(POOL_BYTES)
+    memory = pool.buffer
     poolUsed = 0
   }
   const start = poolUsed
   poolUsed += length
-  if (length <= LOOPED_BYTES_MAX) for (let i = 0; i < length; i++) pool[start + i] = bytes[at + i] as number
-  else pool.set(new Uint8Array(bytes.buffer, bytes.byteOffset + at, length), start)
-  // Not `subarray`, which asks what class to make and costs three times as much.
-  return new Uint8Array(pool.buffer, start, length)
+  return start
 }

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
-import { memoryOf } from '../wire/view.js'
+import { memoryOf, offsetOf } from '../wire/view.js'
 
 /** Pieces shorter than this, on average, are copied together: each takes the system some time. */
 const PIECE_BYTES = 2_048
@@ -29,14 +29,15 @@ export class FrameRuns {
   add(frame: Uint8Array): void {
     this.#bytes += frame.length
     const memory = memoryOf(frame)
-    if (memory === this.#memory && frame.byteOffset === this.#end) {
+    const start = offsetOf(frame)
+    if (memory === this.#memory && start === this.#end) {
       this.#end += frame.length
       return
     }
     this.#finish()
     this.#memory = memory
-    this.#start = frame.byteOffset
-    this.#end = frame.byteOffset + frame.length
+    this.#start = start
+    this.#end = start + frame.length
     const chunk = frames.hold(memory)
     if (chunk !== undefined) this.#held.push(chunk)
   }

@@ -7,7 +7,7 @@ import { type FrameRoom, frames } from './frame-space.js'
 import type { Frame } from './messages.js'
 import { TextTable } from './text-table.js'
 import { lengthAt, lengthBytes, varintBytes, writeVarint } from './varint.js'
-import { memoryOf, viewOf } from './view.js'
+import { memoryOf, offsetOf, viewOf } from './view.js'
 
 /** Messages, which make up nearly all traffic, written and read without reflection. The format is the same. */
 
@@ -34,7 +34,7 @@ export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array
   const chunk = size === 0 ? undefined : frames.chunkOf(memoryOf(payload))
   const head = headBytes(field, ack, size)
   if (chunk !== undefined) {
-    const start = payload.byteOffset - head
+    const start = offsetOf(payload) - head
     if (start >= 0 && isHead(chunk.bytes, start, field, ack, size)) return viewOf(memoryOf(payload), start, head + size)
   }
   const room = messageRoom(topic, ack, size)
@@ -164,7 +164,7 @@ export function readPlainMessage(bytes: Uint8Array, start = 0, end: number = byt
     if (bytes[at] !== 26) return undefined
     const from = at + 1 + lengthBytes(bytes, at + 1)
     if (from === at + 1 || from + lengthAt(bytes, at + 1) !== end) return undefined
-    payload = viewOf(memoryOf(bytes), bytes.byteOffset + from, end - from)
+    payload = viewOf(memoryOf(bytes), offsetOf(bytes) + from, end - from)
   }
   return { kind: 'message', topic: TOPICS.utf8(bytes, topicAt, topicAt + topicBytes), ack: ack as 0 | 1 | 2, payload }
 }

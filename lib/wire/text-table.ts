@@ -12,6 +12,8 @@ const LENGTH_MAX = 64
 export class TextTable {
   readonly #texts: string[]
   readonly #mask: number
+  /** What came last, and mostly comes again: not even looked for in its place. */
+  #last = ''
 
   /** @param size a power of two */
   constructor(size: number) {
@@ -21,6 +23,7 @@ export class TextTable {
 
   /** The UTF-8 text between two places, which must lie within the bytes. */
   utf8(bytes: Uint8Array, start: number, end: number): string {
+    if (isText(this.#last, bytes, start, end)) return this.#last
     if (end - start > LENGTH_MAX) return bufferOf(bytes, start, end).toString('utf8')
     let hash = 0x811c9dc5
     for (let at = start; at < end; at++) {
@@ -30,10 +33,10 @@ export class TextTable {
     }
     const slot = (hash ^ (hash >>> 15)) & this.#mask
     const known = this.#texts[slot] as string
-    if (isText(known, bytes, start, end)) return known
+    if (isText(known, bytes, start, end)) return (this.#last = known)
     const text = bufferOf(bytes, start, end).toString('latin1')
     this.#texts[slot] = text
-    return text
+    return (this.#last = text)
   }
 }
 
