@@ -45,6 +45,8 @@ export interface ReplicaEnvironment {
   readonly wholeBytes?: number | undefined
   /** Milliseconds that never step back. */
   monotonic(): number
+  /** The same as of the last look, before which nothing came in of what is handed over now. Default: a look. */
+  readonly recent?: () => number
   /** Milliseconds since the epoch on the clock the group agrees on. */
   clusterTime(): number
   readonly random: { uint32(): number }

@@ -194,7 +194,7 @@ export class Replica implements RecordStore {
    * they are not kept.
    */
   receive(message: ReplicationMessage, from: MemberId, encoded?: readonly Uint8Array[]): DeliveryOutcome {
-    this.#noticeStall()
+    this.#noticeStall(this.#state.env.recent?.())
     const outcome =
       message.kind === 'delta' ? this.#receiveDelta(message.delta, from, encoded) : this.#received(message, from)
     if (this.#fence.up) this.#fence.judge()
@@ -416,9 +416,11 @@ export class Replica implements RecordStore {
   }
 
   /** Ticks have stopped for longer than timers are ever late: the time in between is nobody's idleness. */
-  #noticeStall(): void {
-    const lateMs = this.#fence.stall()
-    this.#state.lookedAtMs = this.#fence.lookedAtMs
+  #noticeStall(now: number = this.#state.env.monotonic()): void {
+    // What came in one after another: as far as anybody can tell, it was merged at once.
+    if (now === this.#state.lookedAtMs) return
+    const lateMs = this.#fence.stall(now)
+    this.#state.lookedAtMs = now
     if (lateMs === 0) return
     this.#state.stalledMs += lateMs
     this.#state.counters.stalls++

@@ -117,12 +117,20 @@ export class ReplicaScope implements Freshness {
           length < APART_BYTES ? messageRoom(topic.name, ackNumber(ack), length) : ownRoom(length),
         wholeBytes: topic.payloadBytesMax,
         monotonic: () => env.clock.monotonic(),
+        recent: () => env.clock.recent?.() ?? env.clock.monotonic(),
         clusterTime: () => topic.clusterTime(),
         random: env.random,
       },
       options,
       {
-        changed: change => this.#tell(() => listener.onChange?.(change)),
+        changed: change => {
+          // Not `#tell`, which would have a function made for every change.
+          try {
+            listener.onChange?.(change)
+          } catch (error) {
+            this.#listenerThrew(error)
+          }
+        },
         ready: () => {
           this.#tell(() => listener.onReady?.())
           fulfil()
@@ -230,9 +238,13 @@ export class ReplicaScope implements Freshness {
     try {
       run()
     } catch (error) {
-      this.#listenerErrors++
-      this.#failed(error, 'listener')
+      this.#listenerThrew(error)
     }
+  }
+
+  #listenerThrew(error: unknown): void {
+    this.#listenerErrors++
+    this.#failed(error, 'listener')
   }
 
   /** A bug must not end the process, or bytes from the network could; nor may it go unseen. */

@@ -58,8 +58,6 @@ export class StallFence {
   timeouts = 0
   /** How long fences were up, all together. */
   fencedMs = 0
-  /** The last look at the clock. */
-  lookedAtMs: number
   readonly #parts: StallFenceParts
   readonly #answers = new Map<MemberId, Answer>()
   #lastTickMs: number
@@ -73,7 +71,6 @@ export class StallFence {
   constructor(parts: StallFenceParts) {
     this.#parts = parts
     this.#lastTickMs = parts.monotonic()
-    this.lookedAtMs = this.#lastTickMs
   }
 
   get up(): boolean {
@@ -89,9 +86,7 @@ export class StallFence {
    * How long the process stood still, or 0. To be called before anything else is done, on every way in: after a stall
    * input is often read before timers run.
    */
-  stall(): number {
-    const now = this.#parts.monotonic()
-    this.lookedAtMs = now
+  stall(now: number = this.#parts.monotonic()): number {
     const lateMs = now - this.#lastTickMs - this.#parts.tickMs
     if (lateMs <= this.#parts.limitMs) return 0
     this.#lastTickMs = now

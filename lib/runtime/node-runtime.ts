@@ -53,16 +53,27 @@ export function createNodeRuntime(): Runtime {
 }
 
 class NodeClock implements Clock {
+  #recent = performance.now()
+
   wall(): number {
     return Date.now()
   }
 
   monotonic(): number {
-    return performance.now()
+    this.#recent = performance.now()
+    return this.#recent
+  }
+
+  recent(): number {
+    return this.#recent
   }
 
   setTimer(delayMs: number, run: () => void): { cancel(): void } {
-    const timer = setTimeout(run, delayMs).unref()
+    const looking = (): void => {
+      this.monotonic()
+      run()
+    }
+    const timer = setTimeout(looking, delayMs).unref()
     return { cancel: () => clearTimeout(timer) }
   }
 

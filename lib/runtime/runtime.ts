@@ -15,6 +15,12 @@ export interface Clock {
   wall(): number
   /** A clock that never steps back; its origin means nothing. */
   monotonic(): number
+  /**
+   * What `monotonic` said last, to whoever asked: free, where a look at the clock costs as much as a small message. Before
+   * a timer runs there is a look, and every connection has one before it hands on what has come in, and again every few
+   * milliseconds. Unset: `monotonic` is asked.
+   */
+  recent?(): number
   /** Runs once after `delayMs`; never keeps the process alive. */
   setTimer(delayMs: number, run: () => void): Timer
   /** Runs once at the end of this turn of the event loop, after the input at hand has been read. */

@@ -35,10 +35,21 @@ export class SimProcess {
     this.#sim = sim
     this.host = host
     this.#monotonicOriginMs = sim.random.between(0, 1_000_000)
+    let recentMs = this.#monotonicOriginMs + sim.now
     this.clock = {
       wall: () => EPOCH_MS + sim.now + host.wallOffsetMs,
-      monotonic: () => this.#monotonicOriginMs + sim.now,
-      setTimer: (delayMs, run) => this.#timer(delayMs, 'timer', run),
+      monotonic: () => {
+        recentMs = this.#monotonicOriginMs + sim.now
+        return recentMs
+      },
+      recent: () => recentMs,
+      setTimer: (delayMs, run) => {
+        const looking = (): void => {
+          this.clock.monotonic()
+          run()
+        }
+        return this.#timer(delayMs, 'timer', looking)
+      },
       soon: run => void this.#timer(0, 'soon', run),
       next: run => void this.#timer(0, 'next', run),
     }
