@@ -38,6 +38,8 @@ export class ChannelCoordinator {
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new'
   #lastTickMs = 0
   #view = ''
+  /** The live member a message came of last, whose next ones need no look into the table until somebody is gone. */
+  #heardLast: Member | undefined
 
   /** @param provisional the local member before its port is known */
   constructor(parts: CoordinatorParts, provisional: Member) {
@@ -206,7 +208,17 @@ export class ChannelCoordinator {
     if (live.length > 0) this.#transport.send(message, live, settled)
   }
 
+  /** Whether messages of a member count: it is live, or not known to be gone for good. */
+  #hears(from: Member): boolean {
+    if (from === this.#heardLast) return true
+    const standing = this.#table?.standing(from.id)
+    if (standing === 'alive' || standing === 'suspect') this.#heardLast = from
+    return standing !== undefined && standing !== 'left' && standing !== 'superseded'
+  }
+
   #areLive(members: readonly Member[]): boolean {
+    // Mostly it goes to all of them.
+    if (members === this.#table?.members) return this.#state === 'running'
     for (const member of members) if (!this.#isLive(member)) return false
     return true
   }
@@ -292,6 +304,7 @@ export class ChannelCoordinator {
     } else {
       const { member, reason } = effect
       this.#view = ''
+      this.#heardLast = undefined
       this.#introductions.viewChanged()
       this.#clocks.clusterClock.forget(member.id)
       this.#heartbeats.forget(member.id)
@@ -304,9 +317,7 @@ export class ChannelCoordinator {
     return {
       hello: hello => this.#introductions.greeted(hello),
       message: (topic, payload, from) => {
-        const standing = this.#table?.standing(from.id)
-        const final = standing === undefined || standing === 'left' || standing === 'superseded'
-        if (final || this.#state !== 'running' || !this.#chain) return 'rejected'
+        if (this.#state !== 'running' || !this.#chain || !this.#hears(from)) return 'rejected'
         return this.#chain.receive({ topic, payload }, from)
       },
       control: (frame, from) => this.#control(frame, from),

@@ -73,6 +73,9 @@ export class TopicHub {
 
   readonly #parts: TopicHubParts
   readonly #topics = new Map<string, OpenTopic>()
+  /** What a message came on last, as most of one connection come on one topic. */
+  #lastName = ''
+  #lastTopic: OpenTopic | undefined
   readonly #board = new AdvertisementBoard(ADVERTISEMENT_BUDGET_BYTES)
   /** Of receipts not yet settled. */
   readonly #trackers: Deadlines<SendTracker>
@@ -110,10 +113,12 @@ export class TopicHub {
       send: (payload, options, settled) => this.send(name, payload, options, settled),
       close: () => {
         if (this.#topics.get(name) === topic) this.#topics.delete(name)
+        this.#forgetLast()
       },
       advertise: () => this.#guard(undefined, () => listener.advertise?.()),
     }
     this.#topics.set(name, topic)
+    this.#forgetLast()
     return topic
   }
 
@@ -176,7 +181,7 @@ export class TopicHub {
   }
 
   receive(message: IncomingMessage, from: Member): DeliveryOutcome {
-    const topic = this.#topics.get(message.topic)
+    const topic = message.topic === this.#lastName ? this.#lastTopic : this.#find(message.topic)
     if (!topic) {
       this.counts.unknownTopic++
       return 'rejected'
@@ -189,6 +194,17 @@ export class TopicHub {
       this.#listenerFailed(error)
       return 'rejected'
     }
+  }
+
+  #forgetLast(): void {
+    this.#lastName = ''
+    this.#lastTopic = undefined
+  }
+
+  #find(name: string): OpenTopic | undefined {
+    this.#lastName = name
+    this.#lastTopic = this.#topics.get(name)
+    return this.#lastTopic
   }
 
   memberAdded(member: Member): void {

@@ -20,8 +20,6 @@ export class ReplicaRecord {
   readonly key: RecordKey
   readonly bucket: number
   readonly attributes: AttributeList = new AttributeList()
-  /** What it has applied, the youngest last. Another list after each change, so that a delta may hold on to one. */
-  context: Context = NO_CONTEXT
   access: AccessStamp = NEVER
   /** The latest use an expiry has judged too old. */
   limit: AccessStamp = NEVER
@@ -42,6 +40,9 @@ export class ReplicaRecord {
   /** Whether attributes are missing in the hash. */
   #unmixed = false
   #mix: Hash64 | undefined
+  #context: Context = NO_CONTEXT
+  /** The only dot of the context, while nobody has been given that: it is changed where it is, as most deltas do. */
+  #ownDot: [origin: MemberId, seq: number] | undefined
 
   constructor(key: RecordKey, bucket: number, nowMs: number) {
     this.key = key
@@ -49,6 +50,12 @@ export class ReplicaRecord {
     this.usedAtMs = nowMs
     this.announcedAtMs = nowMs
     this.#hash = presenceMix(key)
+  }
+
+  /** What it has applied, the youngest last. It stays as it is, so that a delta may hold on to it. */
+  get context(): Context {
+    this.#ownDot = undefined
+    return this.#context
   }
 
   /** What copies of the record are compared by. */
@@ -77,7 +84,7 @@ export class ReplicaRecord {
 
   /** Whether a dot was applied to this record. */
   hasApplied(origin: MemberId, seq: number): boolean {
-    return seq <= lastOf(this.context, origin)
+    return seq <= lastOf(this.#context, origin)
   }
 
   /** Merges a delta; the names whose value is now another. */
@@ -173,13 +180,20 @@ export class ReplicaRecord {
   }
 
   #extend(origin: MemberId, seq: number): void {
-    const { context } = this
+    const own = this.#ownDot
+    if (own !== undefined && own[0] === origin) {
+      if (seq > own[1]) own[1] = seq
+      return
+    }
+    const context = this.#context
     if (seq < lastOf(context, origin)) return
     // To the end, the place of the youngest.
     const isAlone = context.length === 0 || (context.length === 1 && context[0]?.[0] === origin)
     const others = isAlone ? NO_CONTEXT : context.filter(dot => dot[0] !== origin)
-    if (others.length === 0) this.context = [[origin, seq]]
-    else this.context = [...others.slice(Math.max(0, others.length + 1 - CONTEXT_MAX)), [origin, seq]]
+    const dot: [MemberId, number] = [origin, seq]
+    if (others.length === 0) this.#context = [dot]
+    else this.#context = [...others.slice(Math.max(0, others.length + 1 - CONTEXT_MAX)), dot]
+    this.#ownDot = others.length === 0 ? dot : undefined
   }
 }
 

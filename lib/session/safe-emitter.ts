@@ -7,6 +7,8 @@ export type EventMap<T> = { [K in keyof T]: unknown[] }
 export class SafeEmitter<Events extends EventMap<Events>> {
   readonly #emitter = new EventEmitter()
   readonly #failed: (error: unknown, event: string) => void
+  /** Whether anybody has ever listened. */
+  #isHeard = false
 
   constructor(failed: (error: unknown, event: string) => void) {
     this.#failed = failed
@@ -14,10 +16,12 @@ export class SafeEmitter<Events extends EventMap<Events>> {
   }
 
   on<K extends keyof Events>(event: K, listener: (...args: Events[K]) => void): void {
+    this.#isHeard = true
     this.#emitter.on(event as string, listener as (...args: unknown[]) => void)
   }
 
   once<K extends keyof Events>(event: K, listener: (...args: Events[K]) => void): void {
+    this.#isHeard = true
     this.#emitter.once(event as string, listener as (...args: unknown[]) => void)
   }
 
@@ -25,9 +29,9 @@ export class SafeEmitter<Events extends EventMap<Events>> {
     this.#emitter.off(event as string, listener as (...args: unknown[]) => void)
   }
 
-  /** Whether anybody listens, so that an event nobody hears need not be made. */
+  /** Whether anybody listens, so that an event nobody hears need not be made. Asked for every change of a session. */
   hears(event: keyof Events): boolean {
-    return this.#emitter.listenerCount(event as string) > 0
+    return this.#isHeard && this.#emitter.listenerCount(event as string) > 0
   }
 
   emit<K extends keyof Events>(event: K, ...args: Events[K]): void {

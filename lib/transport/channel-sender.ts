@@ -76,6 +76,9 @@ export class ChannelSender {
   readonly #options: MemberQueueOptions
   readonly #context: DialContext
   readonly #members = new Map<MemberId, MemberQueue>()
+  /** The members a message went to last, and their queues. */
+  #lastTo: readonly Member[] | undefined
+  #lastQueues: readonly (MemberQueue | undefined)[] = []
   readonly #unclaimed = new Map<MemberId, { connection: OutgoingConnection; timer: Timer }>()
   readonly #echoes = new Map<number, PendingEcho>()
   readonly #stats = { messages: 0, messageBytes: 0, queueFull: 0, refills: 0, dials: 0, broken: 0 }
@@ -118,6 +121,7 @@ export class ChannelSender {
       },
     })
     this.#members.set(member.id, queue)
+    this.#lastTo = undefined
     const unclaimed = this.#unclaimed.get(member.id)
     if (unclaimed === undefined) return queue.connectControl()
     this.#unclaimed.delete(member.id)
@@ -133,6 +137,7 @@ export class ChannelSender {
     const queue = this.#members.get(id)
     if (queue === undefined) return
     this.#members.delete(id)
+    this.#lastTo = undefined
     queue.close(reason === 'left')
     for (const [nonce, echo] of this.#echoes) if (echo.memberId === id) this.#settleEcho(nonce, undefined)
   }
@@ -158,20 +163,37 @@ export class ChannelSender {
     const bytes = frame.length + bodyBytes
     const alone = members.length === 1
     const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told, alone }
+    const queues = members === this.#lastTo ? this.#lastQueues : this.#queuesOf(members)
+    const isBulk = message.bulk === true
     frames.inHand++
     try {
-      for (const member of members) this.#put(item, member, message, told)
+      for (let place = 0; place < members.length; place++) {
+        this.#put(item, queues[place], members[place] as Member, message.key, isBulk, told)
+      }
     } finally {
       frames.inHand--
     }
   }
 
-  #put(item: LaneItem, member: Member, { key, bulk }: OutgoingMessage, told: OutcomeListener): void {
-    const queue = this.#members.get(member.id)
-    if (queue === undefined) return told(member, 'disappeared', true)
+  /** Those of a list of members, undefined for who is not served; kept, as mostly the next message goes to the same. */
+  #queuesOf(members: readonly Member[]): readonly (MemberQueue | undefined)[] {
+    this.#lastTo = members
+    this.#lastQueues = members.map(({ id }) => this.#members.get(id))
+    return this.#lastQueues
+  }
+
+  #put(
+    item: LaneItem,
+    queue: MemberQueue | undefined,
+    member: Member,
+    key: string | undefined,
+    isBulk: boolean,
+    told: OutcomeListener,
+  ): void {
+    if (queue === undefined || queue.closed) return told(member, 'disappeared', true)
     this.#stats.messages += 1
     this.#stats.messageBytes += item.bytes
-    if (queue.put(item, key, bulk === true)) return
+    if (queue.put(item, key, isBulk)) return
     this.#stats.queueFull += 1
     told(member, 'queue-full', true)
   }

@@ -1,6 +1,6 @@
 import { ProtocolError } from '../errors.js'
 import type { Member } from '../membership/member.js'
-import type { StreamEnd, Timer } from '../runtime/runtime.js'
+import type { Clock, StreamEnd, Timer } from '../runtime/runtime.js'
 import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
 import type { Frame, Hello } from '../wire/messages.js'
 import { memoryOf } from '../wire/view.js'
@@ -42,13 +42,15 @@ const TOPIC_LIMIT = 1_024
  * overlap as it is, and to wake each of them more often costs more than it brings.
  */
 const AWAITED_TOGETHER = 16
+const NO_CHUNKS: readonly FrameChunk[] = []
 const NONE_EXCEPTED: ReadonlyMap<number, 'rejected' | 'deferred'> = new Map()
 
-/** Something that waits, since when, and what it lies in, which is held. */
+/** Something that waits, since when, and what it lies in, which is held: its frame, and its body if it has one. */
 interface Waiting {
   readonly item: LaneItem
   readonly at: number
-  readonly chunks: readonly FrameChunk[]
+  readonly chunk: FrameChunk | undefined
+  readonly bodyChunks: readonly FrameChunk[]
 }
 
 /** Written and not acknowledged; without the frame, whose memory is free once it is written. */
@@ -109,9 +111,9 @@ export class Lane {
   }
 
   /** Age of the oldest waiting frame. */
-  waitingMs(now: number): number {
+  get waitingMs(): number {
     const oldest = this.#queue[this.#head]
-    return oldest === undefined ? 0 : now - oldest.at
+    return oldest === undefined ? 0 : recentOf(this.#context.clock) - oldest.at
   }
 
   /** Hands a frame over if it leaves at once; `false`: it has to wait. */
@@ -122,8 +124,16 @@ export class Lane {
   }
 
   put(item: LaneItem): void {
-    if (this.pass(item)) return
-    this.#queue.push({ item, at: this.#context.clock.monotonic(), chunks: hold(item) })
+    if (!this.pass(item)) this.wait(item)
+  }
+
+  /** Keeps a frame until it can leave. */
+  wait(item: LaneItem): void {
+    const { frame, body } = item
+    const bodyChunks = body === undefined ? NO_CHUNKS : body.flatMap(piece => frames.hold(memoryOf(piece)) ?? [])
+    const { clock } = this.#context
+    const at = this.queued === 0 ? clock.monotonic() : recentOf(clock)
+    this.#queue.push({ item, at, chunk: frames.hold(memoryOf(frame)), bodyChunks })
     this.connect()
   }
 
@@ -168,7 +178,7 @@ export class Lane {
     const waiting = this.#queue.slice(this.#head)
     this.#queue = []
     this.#head = 0
-    for (const { chunks } of waiting) letGo(chunks)
+    for (const one of waiting) release(one)
     this.#abandon()
     for (const { item } of waiting) item.told?.(this.#member, 'disappeared', true)
   }
@@ -202,14 +212,15 @@ export class Lane {
 
   #pump(): void {
     while (this.queued > 0 && this.#takes()) {
-      const { item, chunks } = this.#queue[this.#head] as Waiting
+      const waiting = this.#queue[this.#head] as Waiting
+      const { item } = waiting
       this.#head += 1
       if (this.#head >= 1_024 && this.#head * 2 >= this.#queue.length) {
         this.#queue = this.#queue.slice(this.#head)
         this.#head = 0
       }
       this.#write(item)
-      letGo(chunks)
+      release(waiting)
       this.#handlers.dequeued(item.bytes)
     }
     if (this.queued > 0) return
@@ -302,10 +313,15 @@ export class Lane {
   }
 }
 
-/** Keeps what an item lies in from being written again. */
-function hold({ frame, body }: LaneItem): readonly FrameChunk[] {
-  const pieces = body === undefined ? [frame] : [frame, ...body]
-  return pieces.flatMap(piece => frames.hold(memoryOf(piece)) ?? [])
+/** To a fraction of a second, which is all that is asked of how long something has waited since the first of a queue. */
+function recentOf(clock: Clock): number {
+  return clock.recent?.() ?? clock.monotonic()
+}
+
+/** What it lies in may be written again. */
+function release({ chunk, bodyChunks }: Waiting): void {
+  if (chunk !== undefined) chunk.holders--
+  if (bodyChunks.length > 0) letGo(bodyChunks)
 }
 
 function outcomeOf(

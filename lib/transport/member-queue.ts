@@ -66,6 +66,11 @@ export class MemberQueue {
     )
   }
 
+  /** Whether nothing is taken any more. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   get queuedBytes(): number {
     return this.#dataBytes + this.#bulkBytes
   }
@@ -106,12 +111,12 @@ export class MemberQueue {
     if (lane.pass(item)) return true
     const bytes = bulk ? this.#bulkBytes : this.#dataBytes
     const tooMuch = bytes > 0 && bytes + item.bytes > this.#options.queueLimitBytes
-    if (tooMuch || lane.waitingMs(this.#context.clock.monotonic()) > this.#options.queueAgeMs) {
+    if (tooMuch || lane.waitingMs > this.#options.queueAgeMs) {
       return this.#overflow(item.topic, key)
     }
     if (bulk) this.#bulkBytes += item.bytes
     else this.#dataBytes += item.bytes
-    lane.put(item)
+    lane.wait(item)
     return true
   }
 
@@ -141,6 +146,7 @@ export class MemberQueue {
   }
 
   #isDirty(topic: string, key: string): boolean {
+    if (this.#dirty.size === 0) return false
     const dirty = this.#dirty.get(topic)
     return dirty !== undefined && (dirty.full || dirty.keys.has(key))
   }

@@ -135,3 +135,31 @@ test('interceptors that look at what comes in have bytes of their own', t => {
   t.deepEqual([...(arrived[0] as Uint8Array)], [1, 2, 3])
   t.is(arrived[1], payload)
 })
+
+test('a message goes to who has opened its topic by now', t => {
+  const { hub: made } = hub(false)
+  const heard: string[] = []
+  const open = (name: string, as: string) =>
+    made.open(name, {
+      receive: () => {
+        heard.push(as)
+        return 'applied'
+      },
+    })
+  const receive = (topic: string) => made.receive({ topic, payload: PIECES[0] }, other)
+  t.is(receive('one'), 'rejected')
+  const first = open('one', 'first')
+  t.is(receive('one'), 'applied')
+  open('two', 'other')
+  receive('two')
+  receive('one')
+  first.close()
+  t.is(receive('one'), 'rejected')
+  open('one', 'second')
+  t.is(receive('one'), 'applied')
+  // It has been closed before: the name is another's.
+  first.close()
+  t.is(receive('one'), 'applied')
+  t.deepEqual(heard, ['first', 'other', 'first', 'second', 'second'])
+  t.like(made.counts, { received: 5, unknownTopic: 2 })
+})

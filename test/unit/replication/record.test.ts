@@ -94,3 +94,29 @@ test('a later use counts with its age, an earlier one does not', t => {
   t.false(record.use({ wallMs: 4, counter: 9, origin: 'a' }, 0, 200))
   t.is(record.snapshot(100).ageMs, 40)
 })
+
+test('a context that was given out stays as it is, whatever is applied later', t => {
+  const record = new ReplicaRecord(KEY, 0, 0)
+  const apply = (origin: string, seq: number): void => {
+    const stamp = { wallMs: seq, counter: 0, origin, seq }
+    record.applyDelta({ kind: 'write', key: KEY, stamp, deps: [], writes: new SmallMap([['x', Uint8Array.of(seq)]]) })
+  }
+  const given: [readonly unknown[], string][] = []
+  for (const [origin, seq] of [
+    ['a', 1],
+    ['a', 2],
+    ['a', 1],
+    ['b', 1],
+    ['a', 3],
+    ['a', 4],
+    ['b', 2],
+  ] as const) {
+    apply(origin, seq)
+    if (seq !== 2) given.push([record.context, JSON.stringify(record.context)])
+  }
+  for (const [context, text] of given) t.is(JSON.stringify(context), text)
+  t.is(JSON.stringify(record.context), '[["a",4],["b",2]]')
+  const alone = new ReplicaRecord(KEY, 0, 0)
+  for (const seq of [1, 2, 5, 3]) alone.join({ ...alone.snapshot(0), context: [['a', seq]] }, 0)
+  t.is(JSON.stringify(alone.context), '[["a",5]]')
+})

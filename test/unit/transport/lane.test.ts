@@ -333,3 +333,29 @@ test('closing settles what waits as disappeared', t => {
   t.deepEqual(log, ['x disappeared true'])
   t.is(queue.queuedBytes, 0)
 })
+
+test('where the clock is looked at anyway, waiting costs a look for the first only', t => {
+  const { stage, put } = setUp()
+  let looks = 0
+  let recent = 0
+  Object.assign(stage, {
+    monotonic: () => {
+      looks++
+      recent = stage.now
+      return recent
+    },
+    recent: () => recent,
+  })
+  t.true(put('one'))
+  t.is(looks, 1)
+  stage.now = 1_900
+  t.true(put('two'))
+  t.is(looks, 1)
+  stage.monotonic()
+  t.true(put('three'))
+  stage.now = 2_001
+  t.true(put('four', 'k'))
+  stage.monotonic()
+  t.false(put('five', 'k'))
+  t.is(looks, 3)
+})
