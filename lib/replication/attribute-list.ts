@@ -26,8 +26,9 @@ export interface HeldAttribute extends AttributeState {
  * The attributes of one record, those removed included, in the order in which they first came. A list: a record has few,
  * and a hash table for each would take twice the memory. What {@link snapshot} gives out never changes: the list is
  * copied by the first write after it (copy on write), so that a request's view of a session costs nothing. What nobody
- * has been given, as on members that only keep a copy, is written over where it lies: memory for a value outside the
- * heap costs several times more than copying it, and collecting it more than that.
+ * has been given, as on members that only keep a copy, is written over where it lies, and so is what only its writer has
+ * ({@link takeOver}): memory for a value outside the heap costs several times more than copying it, and collecting it
+ * more than that.
  */
 export class AttributeList implements Iterable<[string, HeldAttribute]> {
   #cells: HeldAttribute[] = NO_CELLS
