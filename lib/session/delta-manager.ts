@@ -257,7 +257,7 @@ export class DeltaManager implements SessionManager {
     if (issued === undefined) return this.#discarded(session, writes.keys())
     if (values !== undefined) for (const [stored, value] of values) delta.adopt(stored, value)
     if (loan.isEmpty) this.#stored(session, key, writes)
-    else delta.rebase(writes, undefined, loan.again(store, key, issued.stamp))
+    else delta.rebase(loan.written(writes, store, key, issued.stamp))
     return this.#sent(session, issued, send)
   }
 

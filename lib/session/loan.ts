@@ -1,9 +1,11 @@
+import type { DeltaWrites } from '../replication/delta.js'
 import type { RecordKey, RecordStore, Stamp } from '../replication/replica-contract.js'
+import { SmallMap } from '../replication/small-map.js'
 import { compareStamps } from '../replication/stamp.js'
 import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
 import { memoryOf } from '../wire/view.js'
 import { lend, type SessionCodec } from './session-codec.js'
-import type { BytesAgain } from './view-base.js'
+import type { BytesAgain, Written } from './view-base.js'
 
 /**
  * The large values of one commit, encoded in memory of frames: they are sent from there and copied into the record, and
@@ -12,7 +14,7 @@ import type { BytesAgain } from './view-base.js'
  */
 export class Loan {
   readonly #codec: SessionCodec
-  #values: Map<string, unknown> | undefined
+  #values: SmallMap<unknown> | undefined
   #held: FrameChunk[] | undefined
 
   constructor(codec: SessionCodec) {
@@ -28,7 +30,7 @@ export class Loan {
   encode(name: string, value: unknown): Uint8Array | undefined {
     const bytes = lend(this.#codec, value)
     if (bytes === undefined) return undefined
-    this.#values ??= new Map()
+    this.#values ??= new SmallMap()
     this.#values.set(name, value)
     const chunk = frames.hold(memoryOf(bytes))
     this.#held ??= []
@@ -43,23 +45,18 @@ export class Loan {
     if (this.#values?.size === 0) this.#values = undefined
   }
 
-  /** Where to get the bytes once more that were written with this stamp. */
-  again(store: RecordStore, key: RecordKey, stamp: Stamp): ReadonlyMap<string, BytesAgain> {
-    const again = new Map<string, BytesAgain>()
-    for (const [name, value] of this.#values ?? []) {
-      const kept = (): Uint8Array | undefined => {
-        const now = store.stamp(key, name)
-        return now !== undefined && compareStamps(now, stamp) === 0 ? store.attribute(key, name) : undefined
-      }
-      again.set(name, {
-        // Where somebody has written over them, a Buffer may have become another meanwhile; a text has not.
-        get isCertain() {
-          return typeof value === 'string' || kept() !== undefined
-        },
-        make: () => kept() ?? this.#codec.encode(value),
-      })
+  /** What was written with this stamp, as the view may keep it: without the bytes that were lent. */
+  written(writes: DeltaWrites, store: RecordStore, key: RecordKey, stamp: Stamp): Written {
+    const written = new SmallMap<Uint8Array | BytesAgain | undefined>()
+    for (let place = 0; place < writes.size; place++) {
+      const name = writes.nameAt(place)
+      const isLent = this.#values?.has(name) === true
+      const bytes = isLent
+        ? new LentBytes(this.#codec, this.#values?.get(name), { store, key, name, stamp })
+        : undefined
+      written.set(name, bytes ?? writes.valueAt(place))
     }
-    return again
+    return written
   }
 
   /** The bytes are on their way, or not to be written; it may serve another commit. */
@@ -67,5 +64,43 @@ export class Loan {
     if (this.#held !== undefined) letGo(this.#held)
     this.#held = undefined
     this.#values = undefined
+  }
+}
+
+/** One write of one attribute. */
+interface Place {
+  readonly store: RecordStore
+  readonly key: RecordKey
+  readonly name: string
+  readonly stamp: Stamp
+}
+
+/** They are in the record, unless somebody has written over them; then they are made of the value, as it is by then. */
+class LentBytes implements BytesAgain {
+  readonly #codec: SessionCodec
+  readonly #value: unknown
+  readonly #place: Place
+
+  constructor(codec: SessionCodec, value: unknown, place: Place) {
+    this.#codec = codec
+    this.#value = value
+    this.#place = place
+  }
+
+  /** A Buffer may have become another meanwhile; a text has not. */
+  get isCertain(): boolean {
+    return typeof this.#value === 'string' || this.#isStored
+  }
+
+  make(): Uint8Array {
+    const { store, key, name } = this.#place
+    const stored = this.#isStored ? store.attribute(key, name) : undefined
+    return stored ?? this.#codec.encode(this.#value)
+  }
+
+  get #isStored(): boolean {
+    const { store, key, name, stamp } = this.#place
+    const now = store.stamp(key, name)
+    return now !== undefined && compareStamps(now, stamp) === 0
   }
 }

@@ -6,7 +6,7 @@ import { AttributeScope } from './attribute-scope.js'
 import type { Loan } from './loan.js'
 import type { LocalRule } from './local-rule.js'
 import type { SessionCodec } from './session-codec.js'
-import { type AttributeBytes, type BytesAgain, ViewBase } from './view-base.js'
+import { type AttributeBytes, ViewBase, type Written } from './view-base.js'
 
 /**
  * What counts as a change of an attribute (the levels of JEUS's check-level).
@@ -287,13 +287,9 @@ export class SessionDelta {
     return [...(this.#removed ?? [])].filter(name => this.#local?.has(name) === true)
   }
 
-  /** Takes what was written as the new base, and what was kept as it is now. `again`: as `ViewBase.rebase` has it. */
-  rebase(
-    writes: DeltaWrites,
-    local: ReadonlyMap<string, unknown> | undefined = this.#local,
-    again?: ReadonlyMap<string, BytesAgain>,
-  ): void {
-    this.#base.rebase(writes, again)
+  /** Takes what was written as the new base, and what was kept as it is now. */
+  rebase(writes: Written, local: ReadonlyMap<string, unknown> | undefined = this.#local): void {
+    this.#base.rebase(writes)
     if (this.#kept !== undefined) for (const name of this.#kept.keys()) this.#values?.delete(name)
     this.#local = local
     this.#kept = undefined

@@ -1,4 +1,3 @@
-import type { DeltaWrites } from '../replication/delta.js'
 import { type ReadonlySmallMap, SmallMap } from '../replication/small-map.js'
 
 /** Bytes of attributes, by stored name. */
@@ -11,12 +10,15 @@ export interface BytesAgain {
   make(): Uint8Array
 }
 
+/** What was written, by stored name; undefined: removed. */
+export type Written = ReadonlySmallMap<Uint8Array | BytesAgain | undefined>
+
 /** The attributes as they were when a view was loaded or last committed: what its changes are told by. */
 export class ViewBase {
   /** Not changed, by anybody. */
   #loaded: AttributeBytes
   /** What the view has written since. */
-  #written: ReadonlySmallMap<Uint8Array | BytesAgain | undefined> | undefined
+  #written: Written | undefined
 
   constructor(loaded: AttributeBytes) {
     this.#loaded = loaded
@@ -62,15 +64,15 @@ export class ViewBase {
     return whole
   }
 
-  /** Goes on from what was written; `again`: what of it lies in memory that is not the view's. */
-  rebase(writes: DeltaWrites, again?: ReadonlyMap<string, BytesAgain>): void {
+  /** Goes on from what was written. */
+  rebase(writes: Written): void {
     if (writes.size === 0) return
-    if (again === undefined && this.#written === undefined) {
+    if (this.#written === undefined) {
       this.#written = writes
       return
     }
     const all = new SmallMap(this.#written)
-    for (const [name, bytes] of writes) all.set(name, again?.get(name) ?? bytes)
+    for (let place = 0; place < writes.size; place++) all.set(writes.nameAt(place), writes.valueAt(place))
     this.#written = all
   }
 }
