@@ -75,7 +75,7 @@ interface Place {
   readonly stamp: Stamp
 }
 
-/** They are in the record, unless somebody has written over them; then they are made of the value, as it is by then. */
+/** They are in the record, unless somebody has written over them. */
 class LentBytes implements BytesAgain {
   readonly #codec: SessionCodec
   readonly #value: unknown
@@ -88,14 +88,14 @@ class LentBytes implements BytesAgain {
   }
 
   /** A Buffer may have become another meanwhile; a text has not. */
-  get isCertain(): boolean {
-    return typeof this.#value === 'string' || this.#isStored
+  make(): Uint8Array | undefined {
+    const { store, key, name } = this.#place
+    if (this.#isStored) return store.attribute(key, name)
+    return typeof this.#value === 'string' ? this.assume() : undefined
   }
 
-  make(): Uint8Array {
-    const { store, key, name } = this.#place
-    const stored = this.#isStored ? store.attribute(key, name) : undefined
-    return stored ?? this.#codec.encode(this.#value)
+  assume(): Uint8Array {
+    return this.#codec.encode(this.#value)
   }
 
   get #isStored(): boolean {

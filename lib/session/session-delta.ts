@@ -105,6 +105,7 @@ export class SessionDelta {
   delete(name: string): boolean {
     const stored = this.#scope.stored(name)
     if (stored === undefined || !this.#has(stored)) return false
+    this.#base.assume(stored)
     this.#values?.delete(stored)
     this.#taken = undefined
     if (this.#base.has(stored) || this.#local?.has(stored) === true) {
@@ -245,14 +246,14 @@ export class SessionDelta {
       const name = values.nameAt(place)
       const cell = values.valueAt(place)
       const { value } = cell
+      // What was set is written where nobody knows any more what it replaces.
+      if (!cell.assigned) this.#base.assume(name)
       if (!mayHaveChanged(cell, detection)) continue
-      // What was set is written wherever nobody knows any more what it replaces.
-      const mayDiffer = always || (cell.assigned && !this.#base.isCertain(name))
       const before = this.base(name)
       const stays = this.#rule !== undefined && this.#isExcluded(name, cell, before)
       const lent = stays ? undefined : loan?.encode(name, value)
       const bytes = stays ? undefined : (lent ?? this.#codec.encode(value))
-      if (bytes !== undefined && !mayDiffer && before !== undefined && !this.#differs(name, value, bytes, before)) {
+      if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) {
         if (lent !== undefined) loan?.takeBack(name, lent)
         continue
       }

@@ -3,11 +3,12 @@ import { type ReadonlySmallMap, SmallMap } from '../replication/small-map.js'
 /** Bytes of attributes, by stored name. */
 export type AttributeBytes = ReadonlyMap<string, Uint8Array>
 
-/** Bytes that were written and that nobody has kept, made when somebody asks for them. */
+/** Bytes that were written and not kept. */
 export interface BytesAgain {
-  /** Whether they would be those. */
-  readonly isCertain: boolean
-  make(): Uint8Array
+  /** Those; undefined: nobody has them any more. */
+  make(): Uint8Array | undefined
+  /** Those they would be, had the value not changed. */
+  assume(): Uint8Array
 }
 
 /** What was written, by stored name; undefined: removed. */
@@ -29,14 +30,14 @@ export class ViewBase {
     return this.#loaded
   }
 
-  /** An attribute's bytes. */
+  /** An attribute's bytes; undefined: it was not there, or nobody knows any more. */
   get(name: string): Uint8Array | undefined {
     const written = this.#written
     if (written === undefined || !written.has(name)) return this.#loaded.get(name)
     const bytes = written.get(name)
     if (bytes === undefined || !('make' in bytes)) return bytes
     const again = bytes.make()
-    this.#written = new SmallMap(written).set(name, again)
+    if (again !== undefined) this.#written = new SmallMap(written).set(name, again)
     return again
   }
 
@@ -44,23 +45,26 @@ export class ViewBase {
     return this.#written?.has(name) === true ? this.#written.get(name) !== undefined : this.#loaded.has(name)
   }
 
-  /** Whether `get` would tell for certain what was written. */
-  isCertain(name: string): boolean {
-    const bytes = this.#written?.get(name)
-    return bytes === undefined || !('make' in bytes) || bytes.isCertain
+  /** Takes what was written for unchanged where nobody knows any more. */
+  assume(name: string): void {
+    const written = this.#written?.get(name)
+    if (written === undefined || !('make' in written)) return
+    this.#written = new SmallMap(this.#written).set(name, written.make() ?? written.assume())
   }
 
-  /** All in one: made only for views that are used after their commit. */
+  /** All in one, but for what nobody knows any more: made only for views that are used after their commit. */
   whole(): AttributeBytes {
     if (this.#written === undefined) return this.#loaded
     const whole = new Map(this.#loaded)
-    for (const name of this.#written.keys()) {
-      const bytes = this.get(name)
-      if (bytes === undefined) whole.delete(name)
-      else whole.set(name, bytes)
+    const unknown = new SmallMap<BytesAgain>()
+    for (const [name, written] of this.#written) {
+      const bytes = written !== undefined && 'make' in written ? written.make() : written
+      if (bytes !== undefined) whole.set(name, bytes)
+      else whole.delete(name)
+      if (bytes === undefined && written !== undefined) unknown.set(name, written as BytesAgain)
     }
     this.#loaded = whole
-    this.#written = undefined
+    this.#written = unknown.size === 0 ? undefined : unknown
     return whole
   }
 
