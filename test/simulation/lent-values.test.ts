@@ -1,13 +1,14 @@
 import test from 'ava'
-import { type Cluster, createCluster } from '../../lib/index.js'
+import { type Cluster, createCluster, type MergeStrategy } from '../../lib/index.js'
 import { SimCluster } from '../../lib/testing/sim-cluster.js'
 import { frames } from '../../lib/wire/frame-space.js'
 
-// Small, so that it is written again all the time, and large enough for values of 4,000 bytes to be lent.
-frames.chunkBytes = 16_384
+// Small, so that it is written again all the time, and large enough for values to be lent that are sent as they lie.
+frames.chunkBytes = 40_000
 
 const WRITES = 1_200
 const NAMES = ['v', 'w']
+const MERGES: MergeStrategy[] = ['attribute', 'attribute', 'last-write', (_name, { mine }) => mine]
 
 /** Says which write it is, everywhere. */
 function numbered(number: number, length: number): Buffer {
@@ -58,8 +59,8 @@ for (const seed of [1, 2, 3]) {
       const view = sessions.find(random.pick(ids))
       if (view === undefined) return t.fail('a session is gone')
       const others = random.chance(0.2) ? sessions.find(view.id) : undefined
-      view.set(random.pick(NAMES), numbered(written, random.chance(0.8) ? 4_000 : random.between(8, 9_000)))
-      sessions.commit(view)
+      view.set(random.pick(NAMES), numbered(written, random.chance(0.7) ? 9_000 : random.between(8, 9_900)))
+      sessions.commit(view, { detect: random.pick(['set', 'modified', 'all']), merge: random.pick(MERGES) })
       for (const [, value] of others?.entries() ?? [])
         if (faultOf(value)) faults.push(`what was loaded: ${faultOf(value)}`)
       const stalling = random.chance(0.02) ? random.pick(['a', 'b', 'c']) : undefined

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import test from 'ava'
 import fc from 'fast-check'
 import type { RecordChange } from '../../../lib/replication/replica-contract.js'
 import { DeltaManager } from '../../../lib/session/delta-manager.js'
+import type { DeltaManagerOptions } from '../../../lib/session/delta-manager-options.js'
 import type { MergeStrategy } from '../../../lib/session/merge.js'
 import type { Session } from '../../../lib/session/session.js'
 import type { SessionCodec } from '../../../lib/session/session-codec.js'
+import type { CommitOptions } from '../../../lib/session/session-manager.js'
 import { frames } from '../../../lib/wire/frame-space.js'
 import { decodeValue, encodeValue } from '../../../lib/wire/value-codec.js'
 import { type LoneReplica, loneReplica } from '../../helpers/lone-replica.js'
@@ -20,7 +23,7 @@ interface Member extends LoneReplica {
   readonly sessions: DeltaManager
 }
 
-function memberOf(codec?: SessionCodec): Member {
+function memberOf(codec?: SessionCodec, options?: DeltaManagerOptions): Member {
   const listeners = new Set<(change: RecordChange) => void>()
   const lone = loneReplica('a'.repeat(32), 1_000_000, undefined, change => {
     for (const listener of listeners) listener(change)
@@ -31,7 +34,7 @@ function memberOf(codec?: SessionCodec): Member {
   }
   const clock = new ManualClock()
   const random = new CountingRandom()
-  const sessions = new DeltaManager({ store: lone.replica, clock, random, onChange, ...(codec && { codec }) })
+  const sessions = new DeltaManager({ store: lone.replica, clock, random, onChange, ...(codec && { codec }) }, options)
   sessions.start()
   return { ...lone, sessions }
 }
@@ -193,6 +196,58 @@ test('bytes changed in place are written, unless somebody else has written over 
   member.sessions.commit(open().set('v', bytesOf('7')))
   t.truthy(member.sessions.commit(view.set('v', mine.fill('8'))))
   t.deepEqual(open().get('v'), bytesOf('8'))
+})
+
+test('who loaded the session later than its writer keeps what it has', t => {
+  const member = memberOf()
+  const { open } = begun(member, bytesOf('2'))
+  const writer = open()
+  member.sessions.commit(open().set('v', bytesOf('3')))
+  const reader = open()
+  member.sessions.commit(writer.set('v', bytesOf('4')))
+  t.deepEqual(reader.get('v'), bytesOf('3'))
+})
+
+test('what is removed is known, though others have written over it and nobody kept it', t => {
+  const member = memberOf()
+  const { view, open } = begun(member, bytesOf('2'))
+  view.delete('v')
+  member.sessions.commit(open().set('v', 'theirs'))
+  t.truthy(member.sessions.commit(view, { merge: mineStays }))
+  t.false(open().has('v'))
+})
+
+test('where values stay on their member none are lent', t => {
+  const member = memberOf(undefined, { maxAttributeBytes: 5_000 })
+  const { open } = begun(member, bytesOf('2'))
+  member.sessions.commit(open().set('v', bytesOf('3')).set('mine', Buffer.alloc(10_000, 7)))
+  t.deepEqual(open().get('v'), bytesOf('3'))
+  t.deepEqual(open().get('mine'), Buffer.alloc(10_000, 7))
+})
+
+test('values are lent only where all that is written has just been encoded', t => {
+  const member = memberOf()
+  const { open } = begun(member, bytesOf('2'))
+  const isLent = (options: CommitOptions): boolean => {
+    member.sessions.commit(open().set('v', randomBytes(LARGE)), options)
+    const last = member.sent.at(-1)
+    const bytes = last?.kind === 'delta' ? last.delta.writes.get('v') : undefined
+    return bytes !== undefined && frames.chunkOf(bytes.buffer) !== undefined
+  }
+  for (const detect of ['set', 'modified'] as const) t.true(isLent({ detect }))
+  for (const detect of ['get', 'all'] as const) t.false(isLent({ detect }))
+  for (const merge of ['last-write', mineStays] as const) t.false(isLent({ merge }))
+})
+
+test('what turns out unchanged takes no memory of frames', t => {
+  const member = memberOf()
+  const { open } = begun(member, bytesOf('2'))
+  const view = open()
+  let { at } = frames.room(8)
+  while (at > LARGE) ({ at } = frames.room(8))
+  t.deepEqual(view.get('v'), bytesOf('2'))
+  t.is(member.sessions.commit(view.set('v', bytesOf('2'))), undefined)
+  t.is(frames.room(8).at, at + 8)
 })
 
 test('what was small before is no longer what a view compares with', t => {
