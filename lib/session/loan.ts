@@ -2,13 +2,14 @@ import type { DeltaWrites } from '../replication/delta.js'
 import type { RecordKey, RecordStore, Stamp } from '../replication/replica-contract.js'
 import { SmallMap } from '../replication/small-map.js'
 import { compareStamps } from '../replication/stamp.js'
-import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
+import { type FrameChunk, letGo } from '../wire/frame-space.js'
+import { spaceOf } from '../wire/value-codec.js'
 import { memoryOf } from '../wire/view.js'
 import { lend, type SessionCodec } from './session-codec.js'
 import type { BytesAgain, Written } from './view-base.js'
 
 /**
- * The large values of one commit, encoded in memory of frames: they are sent from there and copied into the record, and
+ * The large values of one commit, encoded in memory as frames have it: they are sent from there and copied into the record, and
  * nobody has them in memory of their own, which the engine would have to collect. The memory is held until the commit is
  * over, since listeners run meanwhile who may wait for what waits for its end.
  */
@@ -32,7 +33,7 @@ export class Loan {
     if (bytes === undefined) return undefined
     this.#values ??= new SmallMap()
     this.#values.set(name, value)
-    const chunk = frames.hold(memoryOf(bytes))
+    const chunk = spaceOf(bytes.length).hold(memoryOf(bytes))
     this.#held ??= []
     if (chunk !== undefined) this.#held.push(chunk)
     return bytes
@@ -40,7 +41,7 @@ export class Loan {
 
   /** It is not to be written. */
   takeBack(name: string, bytes: Uint8Array): void {
-    frames.takeBack(bytes)
+    spaceOf(bytes.length).takeBack(bytes)
     this.#values?.delete(name)
     if (this.#values?.size === 0) this.#values = undefined
   }

@@ -148,3 +148,6 @@ export function letGo(chunks: readonly FrameChunk[]): void {
 
 /** That of this process. */
 export const frames: FrameSpace = new FrameSpace()
+
+/** For what is copied into a frame: among the frames it would keep them from lying one behind the other. */
+export const scratch: FrameSpace = new FrameSpace()

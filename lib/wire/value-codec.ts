@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { Packr, Unpackr } from 'msgpackr'
 import { ProtocolError } from '../errors.js'
-import { frames } from './frame-space.js'
+import { type FrameSpace, frames, scratch } from './frame-space.js'
+import { APART_BYTES } from './hot-frames.js'
 
 // Objects travel as records, described in the same bytes: without records a Map would come back as an object.
 const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
@@ -36,8 +37,9 @@ export function encodeValue(value: unknown): Uint8Array {
 }
 
 /**
- * The same in memory of frames, for who sends the bytes and does not keep them: large values in memory of their own have
- * the engine collect everything all the time. Undefined: it is no text nor Buffer of a size for which that pays.
+ * The same in memory that is written again (see {@link spaceOf}), for who sends the bytes and does not keep them: large
+ * values in memory of their own have the engine collect everything all the time. Undefined: it is no text nor Buffer of a
+ * size for which that pays.
  */
 export function lendValue(value: unknown): Uint8Array | undefined {
   if (typeof value === 'string') {
@@ -126,13 +128,18 @@ function memory(length: number): Uint8Array {
   return new Uint8Array(pool, start, length)
 }
 
+/** Where so many bytes are lent: among the frames if they are sent as they lie. */
+export function spaceOf(length: number): FrameSpace {
+  return length < APART_BYTES ? scratch : frames
+}
+
 /** Leaves room for the head. */
 function isLendable(length: number): boolean {
-  return length > POOLED_BYTES_MAX && length + headBytes(length) <= frames.sharedBytesMax
+  return length > POOLED_BYTES_MAX && length + headBytes(length) <= spaceOf(length).sharedBytesMax
 }
 
 function lent(length: number): Uint8Array {
-  return frames.room(length).view(length)
+  return spaceOf(length).room(length).view(length)
 }
 
 /**

@@ -8,13 +8,13 @@ import type { MergeStrategy } from '../../../lib/session/merge.js'
 import type { Session } from '../../../lib/session/session.js'
 import type { SessionCodec } from '../../../lib/session/session-codec.js'
 import type { CommitOptions } from '../../../lib/session/session-manager.js'
-import { frames } from '../../../lib/wire/frame-space.js'
+import { scratch } from '../../../lib/wire/frame-space.js'
 import { decodeValue, encodeValue } from '../../../lib/wire/value-codec.js'
 import { type LoneReplica, loneReplica } from '../../helpers/lone-replica.js'
 import { CountingRandom, ManualClock } from '../../helpers/memory-record-store.js'
 
 // So small that memory is written again all the time.
-frames.chunkBytes = 16_384
+scratch.chunkBytes = 16_384
 
 const LARGE = 3_000
 const NAMES = ['a', 'b', 'c']
@@ -232,22 +232,22 @@ test('values are lent only where all that is written has just been encoded', t =
     member.sessions.commit(open().set('v', randomBytes(LARGE)), options)
     const last = member.sent.at(-1)
     const bytes = last?.kind === 'delta' ? last.delta.writes.get('v') : undefined
-    return bytes !== undefined && frames.chunkOf(bytes.buffer) !== undefined
+    return bytes !== undefined && scratch.chunkOf(bytes.buffer) !== undefined
   }
   for (const detect of ['set', 'modified'] as const) t.true(isLent({ detect }))
   for (const detect of ['get', 'all'] as const) t.false(isLent({ detect }))
   for (const merge of ['last-write', mineStays] as const) t.false(isLent({ merge }))
 })
 
-test('what turns out unchanged takes no memory of frames', t => {
+test('what turns out unchanged takes no shared memory', t => {
   const member = memberOf()
   const { open } = begun(member, bytesOf('2'))
   const view = open()
-  let { at } = frames.room(8)
-  while (at > LARGE) ({ at } = frames.room(8))
+  let { at } = scratch.room(8)
+  while (at > LARGE) ({ at } = scratch.room(8))
   t.deepEqual(view.get('v'), bytesOf('2'))
   t.is(member.sessions.commit(view.set('v', bytesOf('2'))), undefined)
-  t.is(frames.room(8).at, at + 8)
+  t.is(scratch.room(8).at, at + 8)
 })
 
 test('what was small before is no longer what a view compares with', t => {
@@ -329,7 +329,7 @@ test('listeners may commit the same view, and others, amid a commit', t => {
 test('what values are lent in is held until the commit is over, however it ends', t => {
   const member = memberOf()
   const { view } = begun(member, bytesOf('2'))
-  const held = (): number | undefined => frames.chunkOf(frames.latest.bytes.buffer)?.holders
+  const held = (): number | undefined => scratch.chunkOf(scratch.latest.bytes.buffer)?.holders
   const heard: (number | undefined)[] = []
   member.sessions.on('changed', () => void heard.push(held()))
   member.sessions.commit(view.set('v', bytesOf('3')))
