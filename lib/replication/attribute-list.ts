@@ -1,8 +1,8 @@
+import { copyOf, POOLED_BYTES_MAX } from '../wire/value-memory.js'
 import { writeBytes } from './codec-writer.js'
 import type { AttributeState, DeltaWrites } from './delta.js'
 import type { Hash64 } from './mix.js'
 import type { Stamp } from './replica-contract.js'
-import { copyOf, POOLED_BYTES_MAX } from './value-memory.js'
 
 /** From so many on names are found by an index instead of one after another. */
 const LISTED_MAX = 16
@@ -78,11 +78,13 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
     else if (this.#cells.length > LISTED_MAX) this.#index = new Map(this.#cells.map((held, at) => [held.name, at]))
   }
 
-  /** Goes on with a copy of the list that was given out. */
-  #leave(): void {
+  /** Goes on with a copy of the list that was given out, whose values stay but for large ones that are `given` up. */
+  #leave(given?: DeltaWrites): void {
     this.#snapshot = undefined
     this.#cells = this.#cells.slice()
-    for (const cell of this.#cells) cell.room = 0
+    for (const cell of this.#cells) {
+      if (given?.has(cell.name) !== true || cell.room <= POOLED_BYTES_MAX) cell.room = 0
+    }
   }
 
   /** Those that have a value, as they are now and stay. */
@@ -97,10 +99,7 @@ export class AttributeList implements Iterable<[string, HeldAttribute]> {
    * is, unless somebody else was given it as well. Small values do: some are handed on, and there is little to gain.
    */
   takeOver(shown: ReadonlyMap<string, Uint8Array>, writes: DeltaWrites): void {
-    if (shown !== this.#snapshot || this.#snapshot.holders > 1) return
-    this.#snapshot = undefined
-    this.#cells = this.#cells.slice()
-    for (const cell of this.#cells) if (cell.room <= POOLED_BYTES_MAX || !writes.has(cell.name)) cell.room = 0
+    if (shown === this.#snapshot && this.#snapshot.holders === 1) this.#leave(writes)
   }
 
   keys(): string[] {

@@ -1,9 +1,9 @@
 import { ProtocolError } from '../errors.js'
 import { ID_BYTES, IdTable } from '../wire/id-table.js'
 import { TextTable } from '../wire/text-table.js'
+import { copyFrom } from '../wire/value-memory.js'
 import { memoryOf } from '../wire/view.js'
 import type { Hash64 } from './mix.js'
-import { copyFrom } from './value-memory.js'
 
 /** Names of attributes that came last, of all scopes. */
 export const NAMES: TextTable = new TextTable(1_024)

@@ -1,3 +1,4 @@
+import { copyOf } from '../wire/value-memory.js'
 import type { Context, Delta, DeltaWrites, RecordSnapshot } from './delta.js'
 import { encodeDelta } from './delta-codec.js'
 import { sameHash } from './mix.js'
@@ -10,7 +11,6 @@ import type { SeenSet } from './seen-set.js'
 import { SmallMap } from './small-map.js'
 import { type AccessStamp, compareAccess, creationDot, NEVER } from './stamp.js'
 import type { UpheldRemovals } from './upheld-removals.js'
-import { copyOf } from './value-memory.js'
 
 /** Of so many records that come with their hash one is hashed here as well. */
 const HASHED_EVERY = 64

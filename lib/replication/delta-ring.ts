@@ -41,8 +41,6 @@ export class DeltaRing {
   readonly #limitBytes: number
   readonly #segmentBytes: number
   readonly #segments: Segment[] = []
-  /** The one that is being filled. */
-  #last: Segment | undefined
   #spare: Segment | undefined
   #bytes = 0
   #size = 0
@@ -107,7 +105,7 @@ export class DeltaRing {
 
   /** One with room for so many bytes; undefined when the whole ring has not. */
   #segmentFor(length: number): Segment | undefined {
-    const last = this.#last
+    const last = this.#segments[this.#segments.length - 1]
     if (last !== undefined && last.bytes.length - last.used >= length) return last
     const size = Math.max(this.#segmentBytes, length)
     if (size > this.#limitBytes) return undefined
@@ -116,7 +114,6 @@ export class DeltaRing {
     const segment = spare ?? { bytes: Buffer.allocUnsafeSlow(size), used: 0, entries: [], count: 0 }
     this.#spare = undefined
     this.#segments.push(segment)
-    this.#last = segment
     this.#bytes += size
     return segment
   }

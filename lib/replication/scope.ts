@@ -1,7 +1,7 @@
 import type { DeliveryOutcome, SendReceipt, Topic, TopicListener } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
 import type { MemberId } from '../membership/member.js'
-import type { Clock, Random, Timer } from '../runtime/runtime.js'
+import { type Clock, type Random, recentOf, type Timer } from '../runtime/runtime.js'
 import { ackNumber } from '../transport/types.js'
 import { APART_BYTES, messageRoom } from '../wire/hot-frames.js'
 import { decodeMessage, encodePieces } from './codec.js'
@@ -117,7 +117,7 @@ export class ReplicaScope implements Freshness {
           length < APART_BYTES ? messageRoom(topic.name, ackNumber(ack), length) : ownRoom(length),
         wholeBytes: topic.payloadBytesMax,
         monotonic: () => env.clock.monotonic(),
-        recent: () => env.clock.recent?.() ?? env.clock.monotonic(),
+        recent: () => recentOf(env.clock),
         clusterTime: () => topic.clusterTime(),
         random: env.random,
       },

@@ -9,6 +9,11 @@ export interface Timer {
   cancel(): void
 }
 
+/** What a clock said last, or a look at it. */
+export function recentOf(clock: Clock): number {
+  return clock.recent?.() ?? clock.monotonic()
+}
+
 /** Time. All values are milliseconds. */
 export interface Clock {
   /** The host's wall clock since the epoch. It may jump; read it once, at start. */

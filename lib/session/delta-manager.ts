@@ -67,8 +67,6 @@ export class DeltaManager implements SessionManager {
   readonly #receipts: Receipts<Session>
   readonly #scope: AttributeScope
   readonly #clusterMs: () => number
-  /** For the next commit, unless it is within another. */
-  #loan: Loan | undefined
   #unsubscribe: (() => void) | undefined
 
   /** @throws {InvalidOptionError} when an option is out of range. */
@@ -211,13 +209,11 @@ export class DeltaManager implements SessionManager {
     if (session.isReadOnly) return this.#unchanged()
     const { key } = session
     if (key === undefined) return this.#commitNew(session, options)
-    const loan = this.#loan ?? new Loan(this.#codec)
-    this.#loan = undefined
+    const loan = new Loan()
     try {
       return this.#commit(session, key, options, loan)
     } finally {
       loan.end()
-      this.#loan = loan
     }
   }
 
@@ -241,9 +237,9 @@ export class DeltaManager implements SessionManager {
     const overtakable = freshness !== undefined && session.epoch !== freshness.epoch
     const isPlain = merge === 'attribute' && !overtakable
     const detect = options.detect ?? this.#options.detect
-    // Only where all that is written has just been encoded, and nobody compares it with anything.
-    const mayLend = isPlain && this.#rule === undefined && (detect === 'set' || detect === 'modified')
-    const pending = delta.writes(detect, mayLend ? loan : undefined)
+    // Only where all that is written has just been encoded, by our codec, and nobody compares it with anything.
+    const isFresh = this.#codec === OWN_CODEC && (detect === 'set' || detect === 'modified')
+    const pending = delta.writes(detect, isFresh && isPlain && this.#rule === undefined ? loan : undefined)
     const merged: Merged = isPlain ? { writes: pending } : this.#merged(session, key, pending, merge, overtakable)
     const { writes, values } = merged
     if (writes.size === 0) {

@@ -3,24 +3,18 @@ import type { RecordKey, RecordStore, Stamp } from '../replication/replica-contr
 import { SmallMap } from '../replication/small-map.js'
 import { compareStamps } from '../replication/stamp.js'
 import { type FrameChunk, letGo } from '../wire/frame-space.js'
-import { spaceOf } from '../wire/value-codec.js'
+import { encodeValue, lendValue, spaceOf } from '../wire/value-codec.js'
 import { memoryOf } from '../wire/view.js'
-import { lend, type SessionCodec } from './session-codec.js'
 import type { BytesAgain, Written } from './view-base.js'
 
 /**
- * The large values of one commit, encoded in memory as frames have it: they are sent from there and copied into the record, and
- * nobody has them in memory of their own, which the engine would have to collect. The memory is held until the commit is
- * over, since listeners run meanwhile who may wait for what waits for its end.
+ * The large values of one commit, encoded in memory that is written again: they are sent from there and copied into the
+ * record, and nobody has them in memory of their own, which the engine would have to collect. The memory is held until
+ * the commit is over, since listeners run meanwhile who may wait for what waits for its end.
  */
 export class Loan {
-  readonly #codec: SessionCodec
   #values: SmallMap<unknown> | undefined
-  #held: FrameChunk[] | undefined
-
-  constructor(codec: SessionCodec) {
-    this.#codec = codec
-  }
+  readonly #held: FrameChunk[] = []
 
   /** Whether nothing was lent. */
   get isEmpty(): boolean {
@@ -29,12 +23,11 @@ export class Loan {
 
   /** A value's bytes; undefined: of this one none are lent. */
   encode(name: string, value: unknown): Uint8Array | undefined {
-    const bytes = lend(this.#codec, value)
+    const bytes = lendValue(value)
     if (bytes === undefined) return undefined
     this.#values ??= new SmallMap()
     this.#values.set(name, value)
     const chunk = spaceOf(bytes.length).hold(memoryOf(bytes))
-    this.#held ??= []
     if (chunk !== undefined) this.#held.push(chunk)
     return bytes
   }
@@ -52,19 +45,15 @@ export class Loan {
     for (let place = 0; place < writes.size; place++) {
       const name = writes.nameAt(place)
       const isLent = this.#values?.has(name) === true
-      const bytes = isLent
-        ? new LentBytes(this.#codec, this.#values?.get(name), { store, key, name, stamp })
-        : undefined
-      written.set(name, bytes ?? writes.valueAt(place))
+      const again = isLent ? new LentBytes(this.#values?.get(name), { store, key, name, stamp }) : undefined
+      written.set(name, again ?? writes.valueAt(place))
     }
     return written
   }
 
-  /** The bytes are on their way, or not to be written; it may serve another commit. */
+  /** The bytes are on their way, or not to be written. */
   end(): void {
-    if (this.#held !== undefined) letGo(this.#held)
-    this.#held = undefined
-    this.#values = undefined
+    letGo(this.#held)
   }
 }
 
@@ -78,12 +67,10 @@ interface Place {
 
 /** They are in the record, unless somebody has written over them. */
 class LentBytes implements BytesAgain {
-  readonly #codec: SessionCodec
   readonly #value: unknown
   readonly #place: Place
 
-  constructor(codec: SessionCodec, value: unknown, place: Place) {
-    this.#codec = codec
+  constructor(value: unknown, place: Place) {
     this.#value = value
     this.#place = place
   }
@@ -96,7 +83,7 @@ class LentBytes implements BytesAgain {
   }
 
   assume(): Uint8Array {
-    return this.#codec.encode(this.#value)
+    return encodeValue(this.#value)
   }
 
   get #isStored(): boolean {

@@ -1,4 +1,4 @@
-import { decodeValue, encodeValue, lendValue } from '../wire/value-codec.js'
+import { decodeValue, encodeValue } from '../wire/value-codec.js'
 
 /** Turns attribute values into bytes and back. Equal values must give equal bytes. */
 export interface SessionCodec {
@@ -13,8 +13,3 @@ export interface SessionCodec {
 
 /** That of sessions without one of their own. */
 export const OWN_CODEC: SessionCodec = { encode: encodeValue, decode: decodeValue }
-
-/** As `encode`, in memory of frames, for who does not keep the bytes; undefined: not with this codec, or this value. */
-export function lend(codec: SessionCodec, value: unknown): Uint8Array | undefined {
-  return codec === OWN_CODEC ? lendValue(value) : undefined
-}

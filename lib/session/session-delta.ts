@@ -231,7 +231,7 @@ export class SessionDelta {
 
   /**
    * The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. With a
-   * `loan`, large ones are lent by it.
+   * `loan`, large ones are lent by it; not where values stay on this member.
    */
   writes(detection: ChangeDetection, loan?: Loan): DeltaWrites {
     const writes = new SmallMap<Uint8Array | undefined>()
@@ -246,12 +246,12 @@ export class SessionDelta {
       const name = values.nameAt(place)
       const cell = values.valueAt(place)
       const { value } = cell
-      // What was set is written where nobody knows any more what it replaces.
+      // Where nobody knows any more what there was, what was set is written, and the rest counts as unchanged.
       if (!cell.assigned) this.#base.assume(name)
       if (!mayHaveChanged(cell, detection)) continue
       const before = this.base(name)
       const stays = this.#rule !== undefined && this.#isExcluded(name, cell, before)
-      const lent = stays ? undefined : loan?.encode(name, value)
+      const lent = loan?.encode(name, value)
       const bytes = stays ? undefined : (lent ?? this.#codec.encode(value))
       if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) {
         if (lent !== undefined) loan?.takeBack(name, lent)

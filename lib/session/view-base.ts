@@ -34,11 +34,11 @@ export class ViewBase {
   get(name: string): Uint8Array | undefined {
     const written = this.#written
     if (written === undefined || !written.has(name)) return this.#loaded.get(name)
-    const bytes = written.get(name)
-    if (bytes === undefined || !('make' in bytes)) return bytes
-    const again = bytes.make()
-    if (again !== undefined) this.#written = new SmallMap(written).set(name, again)
-    return again
+    const known = written.get(name)
+    const bytes = bytesOf(known)
+    // Once had they stay.
+    if (bytes !== undefined && bytes !== known) this.#written = new SmallMap(written).set(name, bytes)
+    return bytes
   }
 
   has(name: string): boolean {
@@ -56,12 +56,12 @@ export class ViewBase {
   whole(): AttributeBytes {
     if (this.#written === undefined) return this.#loaded
     const whole = new Map(this.#loaded)
-    const unknown = new SmallMap<BytesAgain>()
+    const unknown = new SmallMap<Uint8Array | BytesAgain | undefined>()
     for (const [name, written] of this.#written) {
-      const bytes = written !== undefined && 'make' in written ? written.make() : written
+      const bytes = bytesOf(written)
       if (bytes !== undefined) whole.set(name, bytes)
       else whole.delete(name)
-      if (bytes === undefined && written !== undefined) unknown.set(name, written as BytesAgain)
+      if (bytes === undefined && written !== undefined) unknown.set(name, written)
     }
     this.#loaded = whole
     this.#written = unknown.size === 0 ? undefined : unknown
@@ -79,4 +79,8 @@ export class ViewBase {
     for (let place = 0; place < writes.size; place++) all.set(writes.nameAt(place), writes.valueAt(place))
     this.#written = all
   }
+}
+
+function bytesOf(written: Uint8Array | BytesAgain | undefined): Uint8Array | undefined {
+  return written !== undefined && 'make' in written ? written.make() : written
 }

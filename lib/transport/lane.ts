@@ -1,6 +1,6 @@
 import { ProtocolError } from '../errors.js'
 import type { Member } from '../membership/member.js'
-import type { Clock, StreamEnd, Timer } from '../runtime/runtime.js'
+import { recentOf, type StreamEnd, type Timer } from '../runtime/runtime.js'
 import { type FrameChunk, frames, letGo } from '../wire/frame-space.js'
 import type { Frame, Hello } from '../wire/messages.js'
 import { memoryOf } from '../wire/view.js'
@@ -110,7 +110,7 @@ export class Lane {
     return this.#connection?.welcome !== undefined && !this.#connection.closed
   }
 
-  /** Age of the oldest waiting frame. */
+  /** Age of the oldest waiting frame, to a fraction of a second. */
   get waitingMs(): number {
     const oldest = this.#queue[this.#head]
     return oldest === undefined ? 0 : recentOf(this.#context.clock) - oldest.at
@@ -311,11 +311,6 @@ export class Lane {
       if (entry.heard !== 'all') entry.told?.(this.#member, 'disappeared', true)
     }
   }
-}
-
-/** To a fraction of a second, which is all that is asked of how long something has waited since the first of a queue. */
-function recentOf(clock: Clock): number {
-  return clock.recent?.() ?? clock.monotonic()
 }
 
 /** What it lies in may be written again. */

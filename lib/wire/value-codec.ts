@@ -3,6 +3,7 @@ import { Packr, Unpackr } from 'msgpackr'
 import { ProtocolError } from '../errors.js'
 import { type FrameSpace, frames, scratch } from './frame-space.js'
 import { APART_BYTES } from './hot-frames.js'
+import { memoryFor, POOLED_BYTES_MAX } from './value-memory.js'
 
 // Objects travel as records, described in the same bytes: without records a Map would come back as an object.
 const options = { structuredClone: true, moreTypes: true, mapsAsObjects: false }
@@ -52,7 +53,7 @@ export function lendValue(value: unknown): Uint8Array | undefined {
 }
 
 /** What most attributes are, without setting up the encoder, which costs more than their bytes. */
-function encodeText(text: string, length: number = Buffer.byteLength(text), take = memory): Uint8Array {
+function encodeText(text: string, length: number = Buffer.byteLength(text), take = memoryFor): Uint8Array {
   const bytes = take((length < 32 ? 1 : headBytes(length)) + length)
   let at = 1
   if (length < 32) bytes[0] = FIX_STR | length
@@ -65,7 +66,7 @@ function encodeText(text: string, length: number = Buffer.byteLength(text), take
 
 /** Counters are what changes most often. Numbers from 64 to 127 would be taken for the marks of records. */
 function encodeCount(value: number): Uint8Array {
-  const bytes = memory(value < FIX_NUMBER_END ? 1 : value < 0x100 ? 2 : 3)
+  const bytes = memoryFor(value < FIX_NUMBER_END ? 1 : value < 0x100 ? 2 : 3)
   if (value < FIX_NUMBER_END) bytes[0] = value
   else if (value < 0x100) {
     bytes[0] = UINT_8
@@ -78,7 +79,7 @@ function encodeCount(value: number): Uint8Array {
   return bytes
 }
 
-function encodeBytes(value: Buffer, take = memory): Uint8Array {
+function encodeBytes(value: Buffer, take = memoryFor): Uint8Array {
   const { length } = value
   const bytes = take(headBytes(length) + length)
   bytes.set(value, writeHead(bytes, BIN_8, length))
@@ -108,24 +109,6 @@ function writeHead(bytes: Uint8Array, mark8: number, length: number): number {
   bytes[3] = length >>> 8
   bytes[4] = length
   return 5
-}
-
-/** Small values share memory: the engine takes several times as long to give each its own. */
-const POOL_BYTES = 8_192
-const POOLED_BYTES_MAX = 2_048
-let pool = new ArrayBuffer(0)
-let poolUsed = 0
-
-/** A plain view: a Buffer costs twice as much to make. */
-function memory(length: number): Uint8Array {
-  if (length > POOLED_BYTES_MAX) return Buffer.allocUnsafeSlow(length)
-  if (poolUsed + length > pool.byteLength) {
-    pool = new ArrayBuffer(POOL_BYTES)
-    poolUsed = 0
-  }
-  const start = poolUsed
-  poolUsed += length
-  return new Uint8Array(pool, start, length)
 }
 
 /** Where so many bytes are lent: among the frames if they are sent as they lie. */

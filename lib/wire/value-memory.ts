@@ -1,5 +1,7 @@
+import { Buffer } from 'node:buffer'
+
 /**
- * Small values are copied into memory they share: the engine takes three times as long to give each its own. The price
+ * Small values are put into memory they share: the engine takes three times as long to give each its own. The price
  * is that one of them may keep the others' bytes from being freed, so there are few to a pool.
  */
 const POOL_BYTES = 8_192
@@ -12,6 +14,14 @@ let pool: Uint8Array = new Uint8Array(POOL_BYTES)
 /** Of the pool. Kept, as asking for it costs as much as making a view. */
 let memory: ArrayBufferLike = pool.buffer
 let poolUsed = 0
+
+/** Memory that nobody else writes to; what is in it is anything. A plain view: a Buffer costs twice as much to make. */
+export function memoryFor(length: number): Uint8Array {
+  if (length > POOLED_BYTES_MAX) return Buffer.allocUnsafeSlow(length)
+  // That may go on in another pool.
+  const start = placeFor(length)
+  return new Uint8Array(memory, start, length)
+}
 
 /** The same bytes in memory that nobody else writes to. */
 export function copyOf(bytes: Uint8Array): Uint8Array {
