@@ -86,7 +86,8 @@ export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> 
     else if (rule.accepts(value)) result[name] = value
     else throw new InvalidOptionError(path + name, rule.expected, value)
   }
-  return Object.freeze(result) as Options
+  // A copy, as the engine keeps what was filled name by name as a hash table, which every look would go through.
+  return Object.freeze({ ...result }) as Options
 }
 
 /**

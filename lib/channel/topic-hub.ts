@@ -9,7 +9,7 @@ import { AdvertisementBoard } from './advertisement-board.js'
 import { Deadlines } from './deadlines.js'
 import { type ChannelMessage, type IncomingMessage, payloadBytes } from './interceptor.js'
 import { SendTracker } from './send-tracker.js'
-import type { DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from './topic.js'
+import type { AckMode, DeliveryOutcome, SendReceipt, Topic, TopicListener, TopicSendOptions } from './topic.js'
 
 /** Topics per channel. */
 const TOPICS_MAX = 1_024
@@ -54,9 +54,49 @@ export interface TopicHubCounts {
   receiptsUnknown: number
 }
 
-interface OpenTopic extends Topic {
+/** A class, as the engine keeps a literal with getters as a hash table, which every message would go through. */
+class OpenTopic implements Topic {
+  readonly name: string
   readonly listener: TopicListener
-  advertise(): Uint8Array | undefined
+  readonly payloadBytesMax: number
+  readonly #hub: TopicHub
+  readonly #parts: TopicHubParts
+  readonly #closed: (topic: OpenTopic) => void
+
+  constructor(
+    name: string,
+    listener: TopicListener,
+    hub: TopicHub,
+    parts: TopicHubParts,
+    closed: (topic: OpenTopic) => void,
+  ) {
+    this.name = name
+    this.listener = listener
+    this.payloadBytesMax = parts.payloadBytesMax
+    this.#hub = hub
+    this.#parts = parts
+    this.#closed = closed
+  }
+
+  get local(): Member {
+    return this.#parts.local()
+  }
+
+  get members(): readonly Member[] {
+    return this.#parts.members()
+  }
+
+  clusterTime(): number {
+    return this.#parts.clusterTime()
+  }
+
+  send(payload: Uint8Array, options?: TopicSendOptions, settled?: (receipt: SendReceipt) => void): void {
+    this.#hub.send(this.name, payload, options, settled)
+  }
+
+  close(): void {
+    this.#closed(this)
+  }
 }
 
 /** The topics of a channel: hands out receipts on the way out, finds the listener on the way in. */
@@ -98,25 +138,10 @@ export class TopicHub {
     if (bytes < 1 || bytes > NAME_BYTES_MAX) throw new InvalidOptionError('topic', `1 to ${NAME_BYTES_MAX} bytes`, name)
     if (this.#topics.has(name)) throw new InvalidOptionError('topic', 'a name not in use on this channel', name)
     if (this.#topics.size >= TOPICS_MAX) throw new InvalidStateError(`at most ${TOPICS_MAX} topics`, 'full')
-    const parts = this.#parts
-    const topic: OpenTopic = {
-      name,
-      listener,
-      payloadBytesMax: parts.payloadBytesMax,
-      get local() {
-        return parts.local()
-      },
-      get members() {
-        return parts.members()
-      },
-      clusterTime: () => parts.clusterTime(),
-      send: (payload, options, settled) => this.send(name, payload, options, settled),
-      close: () => {
-        if (this.#topics.get(name) === topic) this.#topics.delete(name)
-        this.#forgetLast()
-      },
-      advertise: () => this.#guard(undefined, () => listener.advertise?.()),
-    }
+    const topic = new OpenTopic(name, listener, this, this.#parts, closed => {
+      if (this.#topics.get(name) === closed) this.#topics.delete(name)
+      this.#forgetLast()
+    })
     this.#topics.set(name, topic)
     this.#forgetLast()
     return topic
@@ -168,16 +193,26 @@ export class TopicHub {
       })
       return
     }
+    const tracker = this.#tracker(to, ack, copies, settled)
+    if (!tracker.done) this.#trackers.add(tracker, timeoutMs)
+    // Sent even when the receipt is short already: what can arrive, should.
+    this.#parts.send({ topic: name, payload, rest, to, ack, key, bulk, settled: wordTo(tracker) })
+  }
+
+  /** By itself, as functions made in `send` would cost messages as well that nobody acknowledges. */
+  #tracker(
+    to: readonly Member[],
+    ack: Exclude<AckMode, 'none'>,
+    copies: number | 'all',
+    settled: ((receipt: SendReceipt) => void) | undefined,
+  ): SendTracker {
     let tracker: SendTracker | undefined
     tracker = new SendTracker(to, ack, copies, receipt => {
       if (tracker) this.#trackers.remove(tracker)
       this.#count(receipt)
       if (settled) this.#tell(settled, receipt)
     })
-    if (!tracker.done) this.#trackers.add(tracker, timeoutMs)
-    // Sent even when the receipt is short already: what can arrive, should.
-    const word = (member: Member, outcome: MemberOutcome): void => tracker?.outcome(member, outcome)
-    this.#parts.send({ topic: name, payload, rest, to, ack, key, bulk, settled: word })
+    return tracker
   }
 
   receive(message: IncomingMessage, from: Member): DeliveryOutcome {
@@ -218,7 +253,11 @@ export class TopicHub {
   }
 
   advertisements(): Advertisement[] {
-    return this.#board.collect([...this.#topics.values()])
+    const topics = [...this.#topics.values()].map(({ name, listener }) => ({
+      name,
+      advertise: () => this.#guard(undefined, () => listener.advertise?.()),
+    }))
+    return this.#board.collect(topics)
   }
 
   advertised(advertisements: readonly Advertisement[], from: Member): void {
@@ -275,4 +314,9 @@ export class TopicHub {
     this.counts.listenerErrors++
     this.#parts.failed(error)
   }
+}
+
+/** What became of a message at a member, told to who gathers that. */
+function wordTo(tracker: SendTracker): (member: Member, outcome: MemberOutcome) => void {
+  return (member, outcome) => tracker.outcome(member, outcome)
 }

@@ -158,7 +158,7 @@ export class AntiEntropy {
     let ended = false
     for (const delta of deltas) {
       if (this.#hasEnded(delta)) ended = true
-      else env.send([from], { kind: 'delta', delta }, { key: delta.key })
+      else env.send([from], { kind: 'delta', delta })
     }
     if (message.hint === true) return
     if (!complete || ended) env.send([from], { kind: 'notKept' })
@@ -195,8 +195,8 @@ export class AntiEntropy {
     const { env, records, tombstones } = this.#state
     const record = records.peek(key)
     const dot = tombstones.get(key)
-    if (record !== undefined) env.send([from], { kind: 'record', record: record.snapshot(this.#state.now()) }, { key })
-    else if (dot !== undefined) env.send([from], { kind: 'tombstone', key, dot }, { key })
+    if (record !== undefined) env.send([from], { kind: 'record', record: record.snapshot(this.#state.now()) })
+    else if (dot !== undefined) env.send([from], { kind: 'tombstone', key, dot })
     else if (this.#state.ready) env.send([from], { kind: 'notKept' })
   }
 

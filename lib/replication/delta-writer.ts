@@ -65,17 +65,16 @@ export class DeltaWriter {
     const { env, clock, records, origin, lastNow } = this.#state
     const stamp = clock.stamp(env.clusterTime(), origin, ++this.#state.issued)
     const deps = records.get(key)?.context ?? NO_CONTEXT
-    const { ack, copies, timeoutMs, over, settled } = options
-    const isLent = over !== undefined
+    const isLent = options.over !== undefined
     const delta: Delta =
       limit === undefined
         ? { kind, key, stamp, deps, writes, isLent }
         : { kind, key, stamp, deps, writes, isLent, limit }
-    const encoded = encodeDelta(delta, env.room, ack)
+    const encoded = encodeDelta(delta, env.room, options.ack)
     frames.inHand++
     try {
       this.#applier.apply(delta, 'local', encoded, lastNow)
-      env.send('all', { kind: 'delta', delta, encoded }, { ack, copies, timeoutMs, key }, settled)
+      env.send('all', { kind: 'delta', delta, encoded }, options, options.settled)
     } finally {
       frames.inHand--
     }

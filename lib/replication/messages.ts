@@ -121,6 +121,13 @@ export type ReplicationMessage =
       readonly number: number
     }
 
+/** The record whose newest state a message brings: what has the same stays in order. */
+export function keyOf(message: ReplicationMessage): RecordKey | undefined {
+  if (message.kind === 'delta') return message.delta.key
+  if (message.kind === 'record') return message.record.key
+  return message.kind === 'tombstone' ? message.key : undefined
+}
+
 /** What a member knows beside its records. */
 export type Known = Pick<
   Extract<ReplicationMessage, { kind: 'reconcileHeader' }>,

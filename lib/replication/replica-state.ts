@@ -21,7 +21,6 @@ export interface MessageSendOptions {
   readonly ack?: 'none' | 'received' | 'applied' | undefined
   readonly copies?: number | 'all' | undefined
   readonly timeoutMs?: number | undefined
-  readonly key?: string | undefined
   readonly bulk?: boolean | undefined
   /** So many bytes go in one frame: the receivers have said that they take them. */
   readonly wholeBytes?: number | undefined

@@ -9,7 +9,7 @@ import type { ValueLease } from './codec-reader.js'
 import { ownRoom } from './delta-codec.js'
 import { bytesOf, Defragmenter, fragments, isPart, joined, PART_BYTES, WHOLE_BYTES_MAX } from './fragments.js'
 import type { HandOverReport } from './hand-over.js'
-import type { ReplicationMessage } from './messages.js'
+import { keyOf, type ReplicationMessage } from './messages.js'
 import { Replica } from './replica.js'
 import type { RecordChange } from './replica-contract.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replica-options.js'
@@ -282,8 +282,9 @@ export class ReplicaScope implements Freshness {
       return
     }
     const pieces = encodePieces(message)
-    const { ack, copies, timeoutMs, key, bulk } = options
+    const { ack, copies, timeoutMs, bulk } = options
     const rest = pieces.length === 1 ? undefined : pieces.slice(1)
+    const key = keyOf(message)
     const target = { to: to === 'all' ? undefined : to, ack, copies, timeoutMs, key, bulk, rest }
     const wholeBytesMax = Math.min(options.wholeBytes ?? 0, this.#topic.payloadBytesMax ?? 0, WHOLE_BYTES_MAX)
     if (bytesOf(pieces) <= Math.max(PART_BYTES, wholeBytesMax)) {

@@ -6,6 +6,8 @@ export interface ReadonlySmallMap<V> extends ReadonlyMap<string, V> {
 
 /** From so many on names are found by an index instead of one after another. */
 const LISTED_MAX = 16
+/** The list of those that have nothing in them yet. */
+const NOTHING: never[] = []
 
 /**
  * A map for a few texts, as most requests have it to do with: a list, to which the engine's hash table costs three times
@@ -17,7 +19,7 @@ const LISTED_MAX = 16
  */
 export class SmallMap<V> implements ReadonlySmallMap<V> {
   /** Name, value, name, value: one list, without an object for each pair. */
-  #flat: (string | V)[] = []
+  #flat: (string | V)[] = NOTHING
   /** Where in it the names are. */
   #index: Map<string, number> | undefined
 

@@ -14,7 +14,7 @@ import type { BytesAgain, Written } from './view-base.js'
  */
 export class Loan {
   #values: SmallMap<unknown> | undefined
-  readonly #held: FrameChunk[] = []
+  #held: FrameChunk[] | undefined
 
   /** Whether nothing was lent. */
   get isEmpty(): boolean {
@@ -28,7 +28,9 @@ export class Loan {
     this.#values ??= new SmallMap()
     this.#values.set(name, value)
     const chunk = spaceOf(bytes.length).hold(memoryOf(bytes))
-    if (chunk !== undefined) this.#held.push(chunk)
+    if (chunk === undefined) return bytes
+    if (this.#held === undefined) this.#held = [chunk]
+    else this.#held.push(chunk)
     return bytes
   }
 
@@ -53,7 +55,7 @@ export class Loan {
 
   /** The bytes are on their way, or not to be written. */
   end(): void {
-    letGo(this.#held)
+    if (this.#held !== undefined) letGo(this.#held)
   }
 }
 

@@ -92,7 +92,12 @@ export class PendingReceipt<Subject> implements Required<WriteOptions> {
     const known = this.#receipt
     const shared = known === undefined ? undefined : receipts.shared(known)
     if (shared !== undefined) return shared
-    if (known?.outcome === 'met') return Promise.resolve(known)
+    return known?.outcome === 'met' ? Promise.resolve(known) : this.#promised(known)
+  }
+
+  /** By itself, as functions made in it cost all who come by it, not only who needs them. */
+  #promised(known: SendReceipt | undefined): Promise<SendReceipt> {
+    const receipts = this.#receipts
     const promise = new Promise<SendReceipt>((resolve, reject) => {
       this.#waiting = receipt => {
         if (receipts.isGood(receipt)) return resolve(receipt)

@@ -157,9 +157,7 @@ export class ChannelSender {
     const body = isApart ? [payload, ...(rest ?? [])] : rest
     const bodyBytes = body?.reduce((sum, { length }) => sum + length, 0) ?? 0
     const frame =
-      body === undefined
-        ? encodeMessage({ kind: 'message', topic, ack, payload })
-        : encodeHead(topic, ack, begin.length + bodyBytes, begin)
+      body === undefined ? encodeMessage(topic, ack, payload) : encodeHead(topic, ack, begin.length + bodyBytes, begin)
     const bytes = frame.length + bodyBytes
     const alone = members.length === 1
     const item: LaneItem = { frame, body, bytes, topic, ack, told: ack === 0 ? undefined : told, alone }

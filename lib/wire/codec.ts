@@ -119,7 +119,7 @@ const ACK_FIELD = 9
  * @throws {ProtocolError} when a field is over its limit: a mistake of ours, not of the network
  */
 export function encodeFrame(frame: Frame): Uint8Array {
-  if (frame.kind === 'message') return encodeMessage(frame)
+  if (frame.kind === 'message') return encodeMessage(frame.topic, frame.ack, frame.payload)
   if (frame.kind === 'ack') return encodeAck(frame)
   const { field, type, limitBytes, toFields, fromFields } = CODECS[frame.kind]
   const fields = toFields(frame)

@@ -23,7 +23,7 @@ const topicFields = new Map<string, Uint8Array>()
 const TOPIC_FIELDS_MAX = 1_024
 
 /** A `message` frame with its length. The payload is copied once, unless it was written where `messageRoom` said. */
-export function encodeMessage({ topic, ack, payload }: MessageFrame): Uint8Array {
+export function encodeMessage(topic: string, ack: MessageFrame['ack'], payload: Uint8Array): Uint8Array {
   const size = payload.length
   // What was written last is mostly sent at once.
   const { latest } = frames

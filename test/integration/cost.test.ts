@@ -5,7 +5,7 @@ import { SimCluster } from '../../lib/testing/index.js'
 
 /*
  * What a write costs, counted instead of timed, so that it is the same on every machine: bytes on the wire, writes to
- * sockets, bytes copied. The bounds are what the code does today. A change that lowers a figure lowers its bound too; one
+ * sockets, bytes copied, memory asked for. The bounds are what the code does today. A change that lowers a figure lowers its bound too; one
  * that raises it should know why.
  */
 
@@ -19,6 +19,9 @@ const COPIES_IN = 2
 const LOOKS_OUT = 3
 /** And for merging it elsewhere. */
 const LOOKS_IN = 1
+
+/** Heap that finding a session, setting an attribute of 64 B and committing it asks for, in bytes, compiled or not. */
+const HEAP_OUT = 2_650
 
 interface Traffic {
   writes: number
@@ -97,6 +100,22 @@ test('a delta costs few looks at the clock', async t => {
   t.log(`${out.toFixed(2)} looks on the way out, ${inward?.toFixed(2)} on the way in`)
   t.true(Math.round(out) <= LOOKS_OUT, `${out} looks on the way out`)
   t.true(Math.round(inward ?? Infinity) <= LOOKS_IN, `${inward} looks on the way in`)
+})
+
+test.serial('a small write asks for little memory', async t => {
+  const { writer, settle } = await group('heap', 2)
+  const { id } = await warmedUp(writer.cluster, settle)
+  const used: number[] = []
+  for (let round = 0; round < 160; round++) {
+    const before = process.memoryUsage().heapUsed
+    for (let n = 0; n < 500; n++) write(writer.cluster, writer.cluster.sessions.find(id) as Session, 64, n)
+    used.push((process.memoryUsage().heapUsed - before) / 500)
+    await settle()
+  }
+  // The first are not compiled yet, and in some of the others the collector ran.
+  const median = used.slice(-41).toSorted((a, b) => a - b)[20] as number
+  t.log(`${Math.round(median)} B of heap: ${used.map(Math.round).join(' ')}`)
+  t.true(median <= HEAP_OUT, `${median} B of heap`)
 })
 
 test.serial('the bytes of a value are copied a bounded number of times', async t => {

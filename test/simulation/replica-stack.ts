@@ -1,7 +1,7 @@
 import type { FaultyMember, SendReceipt } from '../../lib/channel/topic.js'
 import { MEMBER_ID_RANDOM_BYTES, type Member, type MemberId, memberId } from '../../lib/membership/member.js'
 import { encodeMessage } from '../../lib/replication/codec.js'
-import type { ReplicationMessage } from '../../lib/replication/messages.js'
+import { keyOf, type ReplicationMessage } from '../../lib/replication/messages.js'
 import { Replica } from '../../lib/replication/replica.js'
 import type { MessageSendOptions } from '../../lib/replication/replica-state.js'
 import type { Launch } from '../../lib/testing/sim-cluster.js'
@@ -155,7 +155,8 @@ class ReplicaNode implements SimNode {
       if (random.chance(messages.fullQueue)) {
         mark('message dropped by a full queue')
         receipt?.(member, 'queue-full')
-        if (options?.key !== undefined) this.#refillLater(member, options.key)
+        const key = keyOf(message)
+        if (key !== undefined) this.#refillLater(member, key)
         continue
       }
       const target = this.#ground.nodes.get(member.host)

@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../../errors.js'
 import { Prompt } from '../../transport/prompt.js'
-import { type ChannelMessage, type Interceptor, payloadBytes } from '../interceptor.js'
+import { type ChannelMessage, type Interceptor, type InterceptorContext, payloadBytes } from '../interceptor.js'
 
 /** Bounds of the background queue. */
 export interface DispatchOptions {
@@ -32,74 +32,87 @@ export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
   const { messagesMax = 10_000, bytesMax = 64 * 1_048_576 } = options
   if (!(messagesMax >= 1)) throw new InvalidOptionError('messagesMax', 'at least 1', messagesMax)
   if (!(bytesMax >= 1)) throw new InvalidOptionError('bytesMax', 'at least 1', bytesMax)
-  let prompt: Prompt | undefined
-  let queue: ChannelMessage[] = []
-  /** The rest of the chain, the same for all messages. */
-  let pass: (message: ChannelMessage) => void = () => {}
-  let bytes = 0
-  let overflowed = 0
-  let isPassing = false
+  return new Dispatch(messagesMax, bytesMax)
+}
 
-  const drain = (): void => {
-    const waiting = queue
-    queue = []
-    bytes = 0
-    isPassing = true
+class Dispatch implements DispatchInterceptor {
+  readonly name = 'dispatch'
+  readonly takesRest = true
+  overflowed = 0
+  readonly #messagesMax: number
+  readonly #bytesMax: number
+  #prompt: Prompt | undefined
+  #queue: ChannelMessage[] = []
+  #bytes = 0
+  /** The rest of the chain, the same for all messages. */
+  #pass: (message: ChannelMessage) => void = () => {}
+  #isPassing = false
+
+  constructor(messagesMax: number, bytesMax: number) {
+    this.#messagesMax = messagesMax
+    this.#bytesMax = bytesMax
+  }
+
+  get queued(): number {
+    return this.#queue.length
+  }
+
+  start({ clock }: InterceptorContext): void {
+    this.#prompt = new Prompt(clock, () => this.#drain())
+  }
+
+  stop(): void {
+    this.#prompt = undefined
+    this.#drain()
+  }
+
+  send(message: ChannelMessage, next: (message: ChannelMessage) => void): void {
+    if (this.#prompt === undefined) return next(message)
+    if (this.#isPassing || this.#queue.length > 0) return this.#wait(this.#prompt, message, next)
+    this.#isPassing = true
+    try {
+      next(message)
+    } finally {
+      this.#isPassing = false
+    }
+  }
+
+  #wait(prompt: Prompt, message: ChannelMessage, next: (message: ChannelMessage) => void): void {
+    const size = payloadBytes(message)
+    const queue = this.#queue
+    const isFull = queue.length >= this.#messagesMax || (queue.length > 0 && this.#bytes + size > this.#bytesMax)
+    if (isFull) {
+      this.overflowed++
+      for (const member of message.to) message.settled?.(member, 'queue-full')
+      return
+    }
+    // Its bytes are only there for the call.
+    const { payload, rest } = message
+    queue.push({ ...message, payload: Uint8Array.from(payload), rest: rest?.map(piece => Uint8Array.from(piece)) })
+    this.#pass = next
+    this.#bytes += size
+    prompt.ask()
+  }
+
+  #drain(): void {
+    const waiting = this.#queue
+    this.#queue = []
+    this.#bytes = 0
+    this.#isPassing = true
     let passed = 0
     try {
       for (const message of waiting) {
         passed++
-        pass(message)
+        this.#pass(message)
       }
     } finally {
-      isPassing = false
+      this.#isPassing = false
       // One that fails takes no others with it.
       if (passed < waiting.length) {
-        queue = [...waiting.slice(passed), ...queue]
-        bytes = queue.reduce((sum, message) => sum + payloadBytes(message), 0)
-        prompt?.ask()
+        this.#queue = [...waiting.slice(passed), ...this.#queue]
+        this.#bytes = this.#queue.reduce((sum, message) => sum + payloadBytes(message), 0)
+        this.#prompt?.ask()
       }
     }
-  }
-  return {
-    name: 'dispatch',
-    takesRest: true,
-    get queued() {
-      return queue.length
-    },
-    get overflowed() {
-      return overflowed
-    },
-    start(context) {
-      prompt = new Prompt(context.clock, drain)
-    },
-    stop() {
-      prompt = undefined
-      drain()
-    },
-    send(message, next) {
-      if (!prompt) return next(message)
-      if (!isPassing && queue.length === 0) {
-        isPassing = true
-        try {
-          return next(message)
-        } finally {
-          isPassing = false
-        }
-      }
-      const size = payloadBytes(message)
-      const full = queue.length >= messagesMax || (queue.length > 0 && bytes + size > bytesMax)
-      if (full) {
-        overflowed++
-        for (const member of message.to) message.settled?.(member, 'queue-full')
-        return
-      }
-      // Its bytes are only there for the call.
-      const { payload, rest } = message
-      queue.push({ ...message, payload: Uint8Array.from(payload), rest: rest?.map(piece => Uint8Array.from(piece)) })
-      pass = next
-      bytes += size
-      prompt.ask()
-    },
   }
 }
