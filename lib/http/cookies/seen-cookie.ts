@@ -7,6 +7,8 @@ export const TOKENS_MAX = 4
 /** Cookies that a client has at most. */
 export const SEATS = 4
 const MAC_BYTES = 16
+/** The same as text. */
+const MAC_LENGTH = 22
 const VALUE = /^(?:[\w-]{22}\.[0-9a-z]{1,11}~){1,4}[\w-]{22}$/
 
 /** What the cookie of a seat says. */
@@ -44,22 +46,30 @@ export class SeenCookie {
 
   /** All of them that a `Cookie` header has, found in one pass and without reading other cookies; the first of a name. */
   find(header: string): readonly SeatValue[] {
-    let found = NO_VALUES
+    let found: SeatValue[] | undefined
     for (let at = header.indexOf(this.#name); at !== -1; at = header.indexOf(this.#name, at + 1)) {
       if (!mayBegin(header, at)) continue
-      const seat = this.#prefixes.findIndex(prefix => header.startsWith(prefix, at))
-      if (seat === -1 || found.some(other => other.seat === seat)) continue
-      found = [...found, { seat, value: valueAt(header, at + (this.#prefixes[seat] as string).length) }]
+      const seat = this.#seatAt(header, at)
+      if (seat === -1 || found?.some(other => other.seat === seat) === true) continue
+      const one = { seat, value: valueAt(header, at + (this.#prefixes[seat] as string).length) }
+      // A literal: a list that grows makes room for seventeen, and most clients have one.
+      if (found === undefined) found = [one]
+      else found.push(one)
     }
-    return found
+    return found ?? NO_VALUES
+  }
+
+  #seatAt(header: string, at: number): number {
+    for (let seat = 0; seat < SEATS; seat++) if (header.startsWith(this.#prefixes[seat] as string, at)) return seat
+    return -1
   }
 
   /** The tokens in a value, oldest first, signed or not; undefined for what {@link issue} never makes. */
   tokens(value: string): readonly string[] | undefined {
     if (!VALUE.test(value)) return undefined
-    const end = value.lastIndexOf('~')
+    const end = value.length - MAC_LENGTH - 1
     const all = value.slice(0, end)
-    return all.includes('~') ? all.split('~') : [all]
+    return value.indexOf('~') === end ? [all] : all.split('~')
   }
 
   /** Whether we have signed it. */

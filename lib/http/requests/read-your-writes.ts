@@ -65,7 +65,7 @@ export class ReadYourWrites {
     let unseen: Unseen | undefined
     for (const { seat, value } of this.cookie.find(header)) {
       const tokens = this.cookie.tokens(value)
-      if (tokens?.every(token => this.#isHere(token))) continue
+      if (tokens !== undefined && this.#areHere(tokens)) continue
       // Signatures are computed for these alone: what is here needs no waiting, whoever named it.
       const { lacking, refused } = unseen ?? ALL_SEEN
       if (tokens !== undefined && this.cookie.isOurs(value)) {
@@ -99,6 +99,13 @@ export class ReadYourWrites {
   after({ lacking, refused }: Unseen, written: readonly string[]): readonly SeenChange[] {
     if (lacking.length === 0 && refused.length === 0 && written.length === 0) return NO_CHANGES
     const own = written.length > 0 ? this.#seat() : undefined
+    if (own !== undefined && lacking.length === 0 && refused.length === 0) {
+      return [{ name: this.cookie.names[own] as string, value: this.cookie.value(written) }]
+    }
+    return this.#changes({ lacking, refused }, own, written)
+  }
+
+  #changes({ lacking, refused }: Unseen, own: number | undefined, written: readonly string[]): readonly SeenChange[] {
     const changes: SeenChange[] = []
     this.cookie.names.forEach((name, seat) => {
       const named = lacking.filter(write => write.seat === seat).map(({ token }) => token)
@@ -111,6 +118,11 @@ export class ReadYourWrites {
       }
     })
     return changes
+  }
+
+  #areHere(tokens: readonly string[]): boolean {
+    for (const token of tokens) if (!this.#isHere(token)) return false
+    return true
   }
 
   #isHere(token: string): boolean {

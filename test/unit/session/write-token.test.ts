@@ -33,3 +33,26 @@ test('nothing else is a token', t => {
   t.is(readWriteToken('AAAAAAAAAAAAAAAAAAAAAA.zzzzzzzzzzz'), undefined, 'beyond whole numbers')
   fc.assert(fc.property(fc.string(), text => readWriteToken(text) === undefined || /^[\w-]{22}\./.test(text)))
 })
+
+test('what a pattern takes for a token is one, and nothing else', t => {
+  const pattern = /^([\w-]{22})\.([1-9a-z][0-9a-z]{0,10})$/
+  const parts = fc.tuple(
+    fc.constantFrom(
+      'AAAAAAAAAAAAAAAAAAAAAA',
+      'BBBBBBBBBBBBBBBBBBBBBA',
+      'AAAAAAAAAAAAAAAAAAAAAB',
+      'AAAAAAAAAAAAAAAAAAAA.A',
+    ),
+    fc.constantFrom('.', '', '..', '~'),
+    fc.string({ unit: fc.constantFrom(...'019azAZ~. '), maxLength: 12 }),
+  )
+  fc.assert(
+    fc.property(parts, ([origin, dot, digits]) => {
+      const [, text, number] = pattern.exec(origin + dot + digits) ?? []
+      const seq = Number.parseInt(number ?? '', 36)
+      const isToken = text !== undefined && !text.endsWith('B') && Number.isSafeInteger(seq)
+      const hex = Buffer.from(text ?? '', 'base64url').toString('hex')
+      t.deepEqual(readWriteToken(origin + dot + digits), isToken ? { origin: hex, seq } : undefined)
+    }),
+  )
+})
