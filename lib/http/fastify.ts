@@ -24,7 +24,7 @@ class FastifyExchange extends NodeExchange {
     this.#request = request
   }
 
-  protected override get isSecure(): boolean {
+  override get isSecure(): boolean {
     return this.#request.protocol === 'https' || super.isSecure
   }
 }

@@ -35,7 +35,7 @@ class HonoExchange extends SessionExchange<Context> {
     return this.request.req.path
   }
 
-  protected override get isSecure(): boolean {
+  override get isSecure(): boolean {
     const { req } = this.request
     return req.url.startsWith('https:') || this.gate.isForwardedSecure(req.header('x-forwarded-proto'))
   }

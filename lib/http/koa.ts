@@ -29,7 +29,7 @@ class KoaExchange extends NodeExchange {
     return this.#ctx.originalUrl
   }
 
-  protected override get isSecure(): boolean {
+  override get isSecure(): boolean {
     return this.#ctx.secure || super.isSecure
   }
 }

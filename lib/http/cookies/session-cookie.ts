@@ -33,6 +33,12 @@ export interface SessionCookieOptions {
   readonly partitioned?: boolean
 }
 
+/** As much of a client's connection as cookies depend on. */
+export interface ClientConnection {
+  /** Whether it is secure; asked only if there are cookies to send. */
+  readonly isSecure: boolean
+}
+
 /** What a request brought. */
 export interface SentCookies {
   /** The id in the session cookie, if we signed it. */

@@ -22,7 +22,7 @@ export class NodeExchange extends SessionExchange<IncomingMessage> {
     return (request as { originalUrl?: string }).originalUrl ?? request.url ?? '/'
   }
 
-  protected override get isSecure(): boolean {
+  override get isSecure(): boolean {
     return isSecureRequest(this.request, this.gate)
   }
 
@@ -42,12 +42,17 @@ export class NodeExchange extends SessionExchange<IncomingMessage> {
     if (this.isClosed) return Reflect.apply(original, this.#res, args) as ServerResponse
     // The first end is under way; what it will send is settled.
     if (this.#held) return this.#res
+    if (this.isFresh) this.#finish(original, args)
+    else this.#finishLater(original, args)
+    return this.#res
+  }
+
+  #finishLater(original: ServerResponse['end'], args: unknown[]): void {
     this.#held = true
     this.whenFresh(() => {
       this.#held = false
       this.#finish(original, args)
     })
-    return this.#res
   }
 
   #finish(original: ServerResponse['end'], args: unknown[]): void {
@@ -67,7 +72,7 @@ export class NodeExchange extends SessionExchange<IncomingMessage> {
       return
     }
     this.#held = true
-    void this.whenAcknowledged().then(() => process.nextTick(() => Reflect.apply(original, res, args)))
+    this.afterReceipts(Reflect.apply, original, res, args)
   }
 }
 

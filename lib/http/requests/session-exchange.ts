@@ -5,7 +5,7 @@ import type { Session } from '../../session/session.js'
 import type { ViewOptions } from '../../session/session-manager.js'
 import type { LoginOptions, Users } from '../../users/users.js'
 import { afterFresh, freshened } from '../after-fresh.js'
-import type { SentCookies } from '../cookies/session-cookie.js'
+import type { ClientConnection, SentCookies } from '../cookies/session-cookie.js'
 import { ALL_SEEN, type Unseen } from './read-your-writes.js'
 import type { FacadeOwner, RegenerateOptions, RequestSession } from './request-session.js'
 import { facadeOf } from './request-session.js'
@@ -16,7 +16,7 @@ import { SignOnVisit } from './sign-on.js'
  * One request and its session, whatever the framework: reads the cookie and loads the session when first asked for it,
  * commits what the request changed, and says which cookies the reply needs. A subclass knows the framework's request.
  */
-export abstract class SessionExchange<R> implements FacadeOwner {
+export abstract class SessionExchange<R> implements FacadeOwner, ClientConnection {
   protected readonly gate: SessionGate<R>
   readonly #header: string | undefined
   #sent: SentCookies | undefined
@@ -48,8 +48,7 @@ export abstract class SessionExchange<R> implements FacadeOwner {
   protected abstract get request(): R
   /** The request's path, with or without the query, as the client said it. */
   protected abstract get url(): string
-  /** Whether the client's connection is secure. */
-  protected abstract get isSecure(): boolean
+  abstract get isSecure(): boolean
   /** Whether the reply's headers are out, so that no cookie can be added. */
   protected abstract get isHeaded(): boolean
 
@@ -116,13 +115,12 @@ export abstract class SessionExchange<R> implements FacadeOwner {
     if (this.#session === undefined && gate.isBoundElsewhere(this.#header)) this.#session = this.#find()
     const session = this.#session
     if (session?.key !== undefined && !this.#wrote) gate.stats.reads++
-    const isSecure = (): boolean => this.isSecure
-    const known = session === undefined ? NONE : gate.answer(session, this.#sentCookies(), isSecure)
-    const shared = session === undefined ? undefined : this.#signOn?.answer(session, isSecure)
+    const known = session === undefined ? NONE : gate.answer(session, this.#sentCookies(), this)
+    const shared = session === undefined ? undefined : this.#signOn?.answer(session, this)
     const cookies = shared === undefined ? known : [...known, ...shared]
     const token = session?.writeToken
     const written = token === undefined ? this.#written : [...this.#written, token]
-    const seen = gate.tellSeen(this.#unseen, written, isSecure)
+    const seen = gate.tellSeen(this.#unseen, written, this)
     return seen.length === 0 ? cookies : [...cookies, ...seen]
   }
 
@@ -148,11 +146,16 @@ export abstract class SessionExchange<R> implements FacadeOwner {
     }
   }
 
-  /** Runs `run` at once, or when the local copy may be relied on again. A new session undoes nothing and never waits. */
-  whenFresh(run: () => void): void {
-    const { sessions } = this.gate
-    if (this.#session?.key === undefined || sessions.fresh) return run()
-    afterFresh(sessions, run)
+  /** Whether the local copy may be relied on. A new session undoes nothing and never waits. */
+  get isFresh(): boolean {
+    return this.#session?.key === undefined || this.gate.sessions.fresh
+  }
+
+  // What waits has methods of its own: the memory of a closure is made where its function begins, for every request.
+
+  /** Runs `run` when {@link isFresh} may be true again. */
+  protected whenFresh(run: () => void): void {
+    afterFresh(this.gate.sessions, run)
   }
 
   /** Whether something was written that the reply waits for; see {@link whenAcknowledged}. */
@@ -171,12 +174,22 @@ export abstract class SessionExchange<R> implements FacadeOwner {
    * acknowledged; at once if nothing was written. Then see {@link takeRefusal}.
    */
   conclude(done: (cookies: readonly string[]) => void): void {
-    this.whenFresh(() => {
-      const cookies = this.takeCookies()
-      if (this.#receipts === undefined) return done(cookies)
-      // Outside the promise, where what it throws would be an unhandled rejection.
-      void this.whenAcknowledged().then(() => process.nextTick(done, cookies))
-    })
+    if (!this.isFresh) return this.#concludeLater(done)
+    const cookies = this.takeCookies()
+    if (this.#receipts === undefined) done(cookies)
+    else this.afterReceipts(done, cookies)
+  }
+
+  #concludeLater(done: (cookies: readonly string[]) => void): void {
+    this.whenFresh(() => this.conclude(done))
+  }
+
+  /**
+   * Calls `run` when all that was written so far is acknowledged as asked; outside the promise, where what it throws
+   * would be an unhandled rejection.
+   */
+  protected afterReceipts<T extends unknown[]>(run: (...args: T) => void, ...args: T): void {
+    void this.whenAcknowledged().then(() => process.nextTick(run, ...args))
   }
 
   /** See {@link RequestSession.regenerate}. */

@@ -7,7 +7,7 @@ import type { Users } from '../../users/users.js'
 import { freshened } from '../after-fresh.js'
 import { RouteBinding } from '../cookies/route-binding.js'
 import { SeenCookie } from '../cookies/seen-cookie.js'
-import type { SentCookies } from '../cookies/session-cookie.js'
+import type { ClientConnection, SentCookies } from '../cookies/session-cookie.js'
 import { SessionCookie, secretsOf, setCookie } from '../cookies/session-cookie.js'
 import { ALL_SEEN, ReadYourWrites, type SeenChange, type Unseen } from './read-your-writes.js'
 import { isNamed, matches, pathOf } from './request-test.js'
@@ -148,10 +148,10 @@ export class SessionGate<R> {
     return this.sessions.create({ ...this.#start, ...view, attributes, deferred: true })
   }
 
-  /** The Set-Cookie values that tell the client what it does not know yet. `secure` is asked only if there are any. */
-  answer(session: Session, sent: SentCookies, secure: () => boolean): readonly string[] {
+  /** The Set-Cookie values that tell the client what it does not know yet. */
+  answer(session: Session, sent: SentCookies, client: ClientConnection): readonly string[] {
     const { cookie } = this
-    if (session.isInvalidated) return sent.id === undefined ? NONE : [cookie.clear(secure())]
+    if (session.isInvalidated) return sent.id === undefined ? NONE : [cookie.clear(client.isSecure)]
     if (session.key === undefined) return NONE
     const { cookie: routeCookie, member } = this.#route
     const isRolling = this.#options.rolling === true
@@ -160,7 +160,7 @@ export class SessionGate<R> {
     if (!tellsId && !tellsRoute) return NONE
     // Of a session another request renamed, only that request's client may learn the new id.
     if (!session.isValid || session.isRenamed) return NONE
-    const isSecure = secure()
+    const { isSecure } = client
     const cookies: string[] = []
     if (tellsId) cookies.push(cookie.issue(session.id, isSecure, member, session.endsInMs))
     if (tellsRoute) cookies.push(cookie.companion(routeCookie, member, isSecure))
@@ -169,11 +169,14 @@ export class SessionGate<R> {
 
   /**
    * The Set-Cookie values by which a client learns of the writes its request made, and of those it need not wait for
-   * again; see {@link ReadYourWrites.after}. `secure` is asked only if there are any.
+   * again; see {@link ReadYourWrites.after}.
    */
-  tellSeen(unseen: Unseen, written: readonly string[], secure: () => boolean): readonly string[] {
+  tellSeen(unseen: Unseen, written: readonly string[], client: ClientConnection): readonly string[] {
     const changes = this.readYourWrites?.after(unseen, written)
-    return changes === undefined || changes.length === 0 ? NONE : changes.map(one => this.#seenCookie(one, secure()))
+    if (changes === undefined || changes.length === 0) return NONE
+    const cookies: string[] = []
+    for (const one of changes) cookies.push(this.#seenCookie(one, client.isSecure))
+    return cookies
   }
 
   #seenCookie({ name, value }: SeenChange, isSecure: boolean): string {

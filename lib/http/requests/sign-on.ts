@@ -4,7 +4,7 @@ import type { SessionManager } from '../../session/session-manager.js'
 import { CATCH_UP_MS } from '../../session/write-token.js'
 import type { Users } from '../../users/users.js'
 import { cookieIn } from '../cookies/cookie-header.js'
-import { SessionCookie, type SessionCookieOptions } from '../cookies/session-cookie.js'
+import { type ClientConnection, SessionCookie, type SessionCookieOptions } from '../cookies/session-cookie.js'
 import type { SessionOptions } from './session-options.js'
 
 /** Says whether a principal may go on without logging in again. */
@@ -158,13 +158,13 @@ export class SignOnVisit {
   }
 
   /** The Set-Cookie values that tell the client what it does not know yet. */
-  answer(session: Session, secure: () => boolean): readonly string[] {
+  answer(session: Session, client: ClientConnection): readonly string[] {
     if (!this.#hasChanged && !session.isInvalidated) return []
     const { users, cookie } = this.#gate
     users.settle()
     const id = session.isValid ? users.signOnOf(session) : undefined
-    if (id !== undefined) return id === this.sent?.id ? [] : [this.#gate.issue(id, session, secure())]
-    return this.sent === undefined || !this.#isOver(this.sent) ? [] : [cookie.clear(secure())]
+    if (id !== undefined) return id === this.sent?.id ? [] : [this.#gate.issue(id, session, client.isSecure)]
+    return this.sent === undefined || !this.#isOver(this.sent) ? [] : [cookie.clear(client.isSecure)]
   }
 
   /** Not so one that another member may still have. */

@@ -77,7 +77,7 @@ export function routeCookie(options: RouteCookieOptions): SessionHandler {
       beforeHeaders(res, () => {
         if (!ending.hasBegun) saveNow(req, error => gate.report(error, req))
         const isSecure = isSecureRequest(req, gate)
-        return [...gate.bind(sent, isSecure), ...gate.tellSeen(unseen, writtenBy(req), () => isSecure)]
+        return [...gate.bind(sent, isSecure), ...gate.tellSeen(unseen, writtenBy(req), { isSecure })]
       })
       next()
     }
