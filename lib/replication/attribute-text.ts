@@ -13,11 +13,13 @@ export function decodeText(bytes: Uint8Array): string {
 
 /** The number in 1 to 16 characters, NaN for anything else. Nearly always a few digits, and asked of every record. */
 export function decodeNumber(bytes: Uint8Array): number {
-  if (bytes.length === 0 || bytes.length > 16) return Number.NaN
+  const { length } = bytes
+  if (length === 0 || length > 16) return Number.NaN
   let number = 0
-  for (const byte of bytes) {
-    if (byte < 48 || byte > 57 || bytes.length > 15) return Number(decodeText(bytes))
-    number = number * 10 + byte - 48
+  for (let at = 0; at < length; at++) {
+    const digit = (bytes[at] as number) - 48
+    if (digit < 0 || digit > 9 || length > 15) return Number(decodeText(bytes))
+    number = number * 10 + digit
   }
   return number
 }
