@@ -179,8 +179,9 @@ export class AttributeSnapshot implements ReadonlyMap<string, Uint8Array> {
     return this.entries()
   }
 
+  /** Unlike the iterators it makes nothing. */
   forEach(tell: (value: Uint8Array, name: string, map: ReadonlyMap<string, Uint8Array>) => void): void {
-    for (const [name, value] of this) tell(value, name, this)
+    for (const { name, value } of this.#cells) if (value !== undefined) tell(value, name, this)
   }
 }
 

@@ -128,15 +128,15 @@ export class SessionDelta {
     }
     const names: string[] = []
     const values: unknown[] = []
-    for (const [stored, bytes] of this.#base.whole()) {
+    this.#base.whole().forEach((bytes, stored) => {
       const name = this.#scope.name(stored)
-      if (name === undefined) continue
+      if (name === undefined) return
       const value = this.#codec.decode(bytes)
       if (isObject(value)) this.#markRead(stored)
       names.push(name)
       values.push(value)
       tell(name, value)
-    }
+    })
     this.#taken = { names, values }
   }
 
