@@ -59,9 +59,11 @@ export class SmallMap<V> implements ReadonlySmallMap<V> {
       this.#flat[at + 1] = value
       return this
     }
-    // A literal: a list that grows makes room for seventeen, and most have one pair.
-    if (this.#flat.length === 0) this.#flat = [name, value]
-    else this.#flat.push(name, value)
+    // Literals: a list that grows makes room for seventeen, and most have a pair or two.
+    const flat = this.#flat
+    if (flat.length === 0) this.#flat = [name, value]
+    else if (flat.length === 2) this.#flat = [flat[0] as string, flat[1] as V, name, value]
+    else flat.push(name, value)
     if (this.#index !== undefined) this.#index.set(name, this.#flat.length - 2)
     else if (this.size > LISTED_MAX) this.#makeIndex()
     return this
