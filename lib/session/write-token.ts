@@ -11,8 +11,8 @@ const origins = new Map<string, string>()
 /** The origin written last, nearly always this member's own, as text. */
 let lastOrigin = ''
 let lastText = ''
-/** The same of the origin read last; no text begins with a dot. */
-let lastReadText = '.'
+/** The same of the origin read last; empty: none yet. */
+let lastReadText = ''
 let lastReadOrigin = ''
 
 /** How long whoever reads waits for a write that its client has made elsewhere, in milliseconds, unless told otherwise. */
@@ -31,7 +31,8 @@ export function writeToken({ origin, seq }: Dot): string {
 export function readWriteToken(token: string): Dot | undefined {
   const seq = readSeq(token)
   if (!Number.isSafeInteger(seq)) return undefined
-  const origin = token.startsWith(lastReadText) ? lastReadOrigin : readOrigin(token.slice(0, ORIGIN_LENGTH))
+  const isSame = lastReadText !== '' && token.startsWith(lastReadText)
+  const origin = isSame ? lastReadOrigin : readOrigin(token.slice(0, ORIGIN_LENGTH))
   return origin === undefined ? undefined : { origin, seq }
 }
 

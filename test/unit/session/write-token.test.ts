@@ -2,6 +2,10 @@ import test from 'ava'
 import fc from 'fast-check'
 import { readWriteToken, writeToken } from '../../../lib/session/write-token.js'
 
+test('before any origin was read a dot is none', t => {
+  t.is(readWriteToken(`.${'A'.repeat(21)}.1`), undefined)
+})
+
 test('a token names its delta, and fits into a cookie', t => {
   const origin = fc.uint8Array({ minLength: 16, maxLength: 16 }).map(bytes => Buffer.from(bytes).toString('hex'))
   const seq = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
