@@ -132,12 +132,7 @@ function writeDot(writer: Writer, field: number, origin: MemberId, seq: number):
   writer.ldelim()
 }
 
-/** Reads a dot whose member is given by its position among the first `count` of `origins`. */
-export function readIndexed(
-  reader: FieldReader,
-  origins: readonly MemberId[],
-  count: number = origins.length,
-): [MemberId, number] {
+function readIndexed(reader: FieldReader, origins: readonly MemberId[]): [MemberId, number] {
   const end = reader.nested()
   let index = 0
   let seq = 0
@@ -146,7 +141,7 @@ export function readIndexed(
     else if (field === 2) seq = reader.uint53()
     else reader.skip()
   }
-  return [originAt(origins, index, count), nonZero(seq)]
+  return [originAt(origins, index), nonZero(seq)]
 }
 
 function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [string, AttributeState] {
@@ -186,15 +181,13 @@ function readAttribute(reader: FieldReader, origins: readonly MemberId[]): [stri
   return [name, value === undefined ? { stamp } : { stamp, value }]
 }
 
-/** The member at a position among the first `count` of a record's list; a ProtocolError when there is none. */
-export function originAt(origins: readonly MemberId[], index: number, count: number = origins.length): MemberId {
-  const id = index < count ? origins[index] : undefined
+function originAt(origins: readonly MemberId[], index: number): MemberId {
+  const id = origins[index]
   if (id === undefined || id === '') throw new ProtocolError('A member is referred to that is not listed')
   return id
 }
 
-/** The number of a delta, checked. */
-export function nonZero(seq: number): number {
+function nonZero(seq: number): number {
   if (seq === 0) throw new ProtocolError('Numbers start at 1')
   return seq
 }

@@ -152,8 +152,8 @@ export class DeltaApplier {
     const { summary } = record
     if (summary === undefined || state.records.has(summary.key))
       return this.mergeRecord(record.snapshot(), true, atOdds)
-    const { key, origin, seq, latest } = summary
-    if (state.isAhead(latest)) {
+    const { key, origin, seq } = summary
+    if (state.isAhead(summary)) {
       state.counters.rejectedAhead++
       return false
     }
@@ -161,7 +161,7 @@ export class DeltaApplier {
       this.#meet(key, summary.context, state.seen, atOdds)
       return true
     }
-    state.clock.observe(latest)
+    state.clock.observe(summary)
     state.insertPacked(record, summary, () => this.#markSummary(summary))
     return true
   }
@@ -223,7 +223,7 @@ export class DeltaApplier {
     if (!this.#state.options.rules.markRecordDots) return
     const { seen } = this.#state
     seen.add(origin, seq)
-    for (const [member, last] of context) if (last !== seq || member !== origin) seen.add(member, last)
+    for (const [member, last] of context) seen.add(member, last)
   }
 
   /**

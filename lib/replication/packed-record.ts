@@ -58,7 +58,11 @@ export class PackedRecord {
    * @throws {ProtocolError} for what is no record
    */
   get summary(): RecordSummary | undefined {
-    if (!this.#checked) this.#summarize(new FieldReader(this.source, this.start))
+    if (this.#checked) return this.#summary
+    this.#summary = summarize(this.source, this.start, this.end, this.hash)
+    // What is no plain record has to be one at least.
+    if (this.#summary === undefined) this.snapshot()
+    this.#checked = true
     return this.#summary
   }
 
@@ -76,15 +80,8 @@ export class PackedRecord {
   value(name: string): Uint8Array | undefined {
     const summary = this.summary
     const index = summary?.all.indexOf(name) ?? -1
-    const start = index === -1 ? -1 : summary!.starts[index]!
-    return start === -1 ? undefined : this.source.subarray(start, summary!.ends[index])
-  }
-
-  #summarize(reader: FieldReader): void {
-    this.#summary = summarize(reader, this.end, this.hash)
-    // What is no plain record has to be one at least.
-    if (this.#summary === undefined) this.snapshot()
-    this.#checked = true
+    const start = index === -1 ? -1 : summary!.places[2 * index]!
+    return start === -1 ? undefined : this.source.subarray(start, summary!.places[2 * index + 1])
   }
 }
 

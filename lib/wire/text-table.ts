@@ -40,9 +40,13 @@ export class TextTable {
   }
 }
 
-function isText(text: string, bytes: Uint8Array, start: number, end: number): boolean {
+/** Whether the bytes between two places are a text; beyond ASCII they are taken for none. */
+export function isText(text: string, bytes: Uint8Array, start: number, end: number): boolean {
   if (text.length !== end - start) return false
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== bytes[start + i]) return false
+  for (let i = 0; i < text.length; i++) {
+    const byte = bytes[start + i]!
+    if (byte > 127 || text.charCodeAt(i) !== byte) return false
+  }
   return true
 }
 

@@ -43,6 +43,15 @@ function recordOf(from: RecordSnapshot): ReplicaRecord {
   return record
 }
 
+const EMPTY: RecordSnapshot = {
+  key: `${A}#1`,
+  attributes: [],
+  context: [[A, 1]],
+  access: { wallMs: 2, counter: 0, origin: A },
+  ageMs: 0,
+  limit: NEVER,
+}
+
 /** The same record by way of protobuf. */
 function byProtobuf(from: RecordSnapshot): Buffer {
   const writer = protobuf.Writer.create()
@@ -73,17 +82,19 @@ test('any record: packed by hand as by protobuf, and its summary tells what the 
       const among = Buffer.concat([Buffer.from('before'), bytes, Buffer.from('after')])
       const same = new PackedRecord(among, 7, record.hash, 6, 6 + bytes.length)
       t.deepEqual(same.snapshot(), packed.snapshot())
-      const moved = (at: number): number => (at === -1 ? -1 : at + 6)
-      const { starts, ends } = summary
-      t.deepEqual(same.summary, { ...summary, starts: starts.map(moved), ends: ends.map(moved) })
+      const moved = (at: number): number => (at <= 0 ? at : at + 6)
+      t.deepEqual(same.summary, { ...summary, places: summary.places.map(moved) })
       t.is(`${summary.origin}#${summary.seq}`, from.key)
-      t.deepEqual(summary.context, [...record.context])
+      t.deepEqual(
+        summary.context,
+        [...record.context].filter(([origin, seq]) => `${origin}#${seq}` !== from.key),
+      )
       t.deepEqual(summary.names, [...record.live().keys()])
       for (const [name, bytes] of record.live()) t.deepEqual(plain(packed.value(name)), plain(bytes))
       t.is(packed.value('nothing of that name'), undefined)
       const stamps = [record.access, ...record.attributes.cells.map(it => it.stamp)]
       const latest = stamps.reduce((a, b) => (compareAccess(a, b) < 0 ? b : a))
-      t.deepEqual(summary.latest, { wallMs: latest.wallMs, counter: latest.counter })
+      t.deepEqual([summary.wallMs, summary.counter], [latest.wallMs, latest.counter])
     }),
   )
 })
@@ -113,6 +124,15 @@ test('a record no member writes like that is taken attribute by attribute, or no
   for (const bytes of ['', '0a00', '0a021001', 'ff', '12100000']) {
     const broken = new PackedRecord(Buffer.from(bytes, 'hex'), 0)
     t.throws(() => broken.summary, { instanceOf: ProtocolError })
+  }
+})
+
+test('a name is not taken for that of the record before, whose characters are the bytes of its own', t => {
+  const names = ['\u00c3\u00bc', '\u00fc', '\u00fc', 'a', '']
+  const stamp = { wallMs: 1, counter: 0, origin: A, seq: 1 }
+  for (const name of names) {
+    const bytes = packRecord(recordOf({ ...EMPTY, attributes: [[name, { stamp, value: Buffer.from('value') }]] }))
+    t.deepEqual(new PackedRecord(bytes, 0).summary?.all, [name])
   }
 })
 
