@@ -11,14 +11,17 @@ export function decodeText(bytes: Uint8Array): string {
   return buffer.toString('utf8')
 }
 
-/** The number in 1 to 16 characters, NaN for anything else. Nearly always a few digits, and asked of every record. */
-export function decodeNumber(bytes: Uint8Array): number {
-  const { length } = bytes
+/**
+ * The number that 1 to 16 characters between two places say, NaN for anything else. Nearly always a few digits, and asked
+ * of every record.
+ */
+export function decodeNumber(bytes: Uint8Array, start = 0, end: number = bytes.length): number {
+  const length = end - start
   if (length === 0 || length > 16) return Number.NaN
   let number = 0
-  for (let at = 0; at < length; at++) {
+  for (let at = start; at < end; at++) {
     const digit = (bytes[at] as number) - 48
-    if (digit < 0 || digit > 9 || length > 15) return Number(decodeText(bytes))
+    if (digit < 0 || digit > 9 || length > 15) return Number(decodeText(bytes.subarray(start, end)))
     number = number * 10 + digit
   }
   return number

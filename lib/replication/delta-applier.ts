@@ -4,7 +4,6 @@ import { encodeDelta } from './delta-codec.js'
 import { sameHash } from './mix.js'
 import { PackedRecord } from './packed-record.js'
 import type { ReplicaRecord } from './record.js'
-import type { RecordSummary } from './record-summary.js'
 import type { AttributeWrites, Dot, RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import type { SeenSet } from './seen-set.js'
@@ -162,7 +161,7 @@ export class DeltaApplier {
       return true
     }
     state.clock.observe(summary)
-    state.insertPacked(record, summary, () => this.#markSummary(summary))
+    state.insertPacked(record, summary)
     return true
   }
 
@@ -216,14 +215,6 @@ export class DeltaApplier {
     const { origin, seq } = creationDot(snapshot.key)
     seen.add(origin, seq)
     for (const [member, last] of snapshot.context) if (last !== seq || member !== origin) seen.add(member, last)
-  }
-
-  /** At once and not with the claim: where the comparison breaks off, there is none. */
-  #markSummary({ origin, seq, context }: RecordSummary): void {
-    if (!this.#state.options.rules.markRecordDots) return
-    const { seen } = this.#state
-    seen.add(origin, seq)
-    for (const [member, last] of context) seen.add(member, last)
   }
 
   /**

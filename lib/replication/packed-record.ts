@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer'
 import { APART_BYTES } from '../wire/hot-frames.js'
+import { decodeNumber } from './attribute-text.js'
 import { FieldReader } from './codec-reader.js'
 import { readRecordUpTo } from './codec-records.js'
 import type { RecordSnapshot } from './delta.js'
@@ -78,10 +79,20 @@ export class PackedRecord {
 
   /** A value of a record that has a summary; to be looked at only now. */
   value(name: string): Uint8Array | undefined {
-    const summary = this.summary
-    const index = summary?.all.indexOf(name) ?? -1
-    const start = index === -1 ? -1 : summary!.places[2 * index]!
-    return start === -1 ? undefined : this.source.subarray(start, summary!.places[2 * index + 1])
+    const at = this.#placeOf(name)
+    return at === -1 ? undefined : this.source.subarray(this.#summary!.places[at], this.#summary!.places[at + 1])
+  }
+
+  /** The number that such a value says, without an object for its bytes; 0 without one. */
+  number(name: string): number {
+    const at = this.#placeOf(name)
+    return at === -1 ? 0 : decodeNumber(this.source, this.#summary!.places[at], this.#summary!.places[at + 1])
+  }
+
+  #placeOf(name: string): number {
+    const { summary } = this
+    const at = summary === undefined ? -1 : 2 * summary.all.indexOf(name)
+    return at < 0 || summary!.places[at] === -1 ? -1 : at
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer'
 import { APART_BYTES } from '../wire/hot-frames.js'
+import { decodeNumber } from './attribute-text.js'
 import { bucketOf } from './bucket-index.js'
 import type { Due } from './due-wheel.js'
 import type { Hash64 } from './mix.js'
@@ -21,6 +22,8 @@ export interface Glance extends Due {
   readonly usedAtMs: number
   /** To be looked at only now. */
   value(name: string): Uint8Array | undefined
+  /** The number that a value says, 0 without one. */
+  number(name: string): number
   /** A value that stays as it is. */
   lend(name: string): Uint8Array | undefined
 }
@@ -251,6 +254,11 @@ class PackedGlance implements Glance {
     return this.lend(name)
   }
 
+  number(name: string): number {
+    const bytes = this.lend(name)
+    return bytes === undefined ? 0 : decodeNumber(bytes)
+  }
+
   lend(name: string): Uint8Array | undefined {
     return packedValue(this.#memory, this.#start + HEADER_BYTES, this.#end, name)
   }
@@ -267,5 +275,9 @@ class ArrivedGlance extends PackedGlance {
 
   override value(name: string): Uint8Array | undefined {
     return this.#record.value(name)
+  }
+
+  override number(name: string): number {
+    return this.#record.number(name)
   }
 }

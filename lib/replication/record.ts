@@ -1,5 +1,6 @@
 import type { MemberId } from '../membership/member.js'
 import { AttributeList, type AttributeSnapshot } from './attribute-list.js'
+import { decodeNumber } from './attribute-text.js'
 import { type Context, type Delta, NO_CONTEXT, type RecordSnapshot } from './delta.js'
 import { attributeMix, type Hash64, keyMix, limitMix, presenceMix, xor } from './mix.js'
 import type { RecordKey, Stamp } from './replica-contract.js'
@@ -138,6 +139,12 @@ export class ReplicaRecord {
   /** To be looked at only now. */
   value(name: string): Uint8Array | undefined {
     return this.attributes.get(name)?.value
+  }
+
+  /** The number that a value says, 0 without one. */
+  number(name: string): number {
+    const bytes = this.value(name)
+    return bytes === undefined ? 0 : decodeNumber(bytes)
   }
 
   /** A value that stays as it is. */

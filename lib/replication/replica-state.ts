@@ -278,15 +278,21 @@ export class ReplicaState {
     return record
   }
 
-  /** Adds a record that is not here, as it came; `mark` notes as seen what it contains. */
-  insertPacked(record: PackedRecord, summary: RecordSummary, mark: () => void): void {
+  /** Adds a record that is not here, as it came, and notes as seen what it contains. */
+  insertPacked(record: PackedRecord, summary: RecordSummary): void {
     const { key, hash, names, origin } = summary
     const glance = this.records.setPacked(key, record, hash, this.now() - record.ageMs)
     this.#count(origin, 1)
     this.inserted(key)
-    mark()
+    if (this.options.rules.markRecordDots) this.#mark(summary)
     this.buckets.add(bucketOf(key), key, hash)
     this.emit({ kind: 'created', key, cause: 'remote', names, record: glance })
+  }
+
+  /** At once and not with the claim of a comparison: where that breaks off, there is none. */
+  #mark({ origin, seq, context }: RecordSummary): void {
+    this.seen.add(origin, seq)
+    for (const [member, last] of context) this.seen.add(member, last)
   }
 
   /** A record is about to change; what `changed` is to be given afterwards. */

@@ -1,4 +1,3 @@
-import { decodeNumber } from './attribute-text.js'
 import type { TouchEntry } from './messages.js'
 import type { ReplicaRecord } from './record.js'
 import type { Glance } from './record-table.js'
@@ -11,8 +10,7 @@ const BATCH_MAX = 1_000
 
 /** Milliseconds of idleness a record allows; undefined: it never expires. */
 export function maxInactiveMs(record: Glance): number | undefined {
-  const bytes = record.value(MAX_INACTIVE)
-  const seconds = bytes === undefined ? 0 : decodeNumber(bytes)
+  const seconds = record.number(MAX_INACTIVE)
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : undefined
 }
 

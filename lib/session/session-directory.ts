@@ -59,7 +59,7 @@ export class SessionDirectory {
     if (id === undefined) return
     if (previousId === undefined && loser !== key) {
       count.created++
-      if (tell) this.emitter.emit('created', { id, cause })
+      if (tell && this.emitter.hears('created')) this.emitter.emit('created', { id, cause })
     }
     if (loser !== undefined) this.#end(id, 'replaced', cause, store.attributes(loser), tell)
     if (previousId === undefined || !tell) return
