@@ -61,7 +61,9 @@ export class RangeList {
     block.to[at] = to
     // What follows may now be touched, in this block or in later ones.
     for (;;) {
-      const [next, place] = at + 1 < block.count ? [block, at + 1] : [this.#blocks[index + 1], 0]
+      const isHere = at + 1 < block.count
+      const next = isHere ? block : this.#blocks[index + 1]
+      const place = isHere ? at + 1 : 0
       if (next === undefined || next.from[place]! > block.to[at]! + 1) return rangeAt(block, at)
       block.to[at] = Math.max(block.to[at]!, next.to[place]!)
       this.#remove(next, place)
