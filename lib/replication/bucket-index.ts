@@ -94,4 +94,9 @@ export class BucketIndex {
   keys(bucket: number): readonly RecordKey[] {
     return this.#keys.keys(bucket)
   }
+
+  /** The same, ascending. */
+  sortedKeys(bucket: number): readonly RecordKey[] {
+    return this.#keys.sorted(bucket)
+  }
 }

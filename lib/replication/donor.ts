@@ -158,10 +158,10 @@ export class Donor {
   }
 
   /** Records and tombstones of a bucket, ascending; a record may have both. */
-  #keys(bucket: number): RecordKey[] {
-    const { tombstones } = this.#state
-    const keys = this.#state.keys(bucket)
-    return (tombstones.sizeOf(bucket) === 0 ? keys : [...keys, ...tombstones.keys(bucket)]).sort()
+  #keys(bucket: number): readonly RecordKey[] {
+    const { buckets, expired, tombstones } = this.#state
+    if (tombstones.sizeOf(bucket) + expired.sizeOf(bucket) === 0) return buckets.sortedKeys(bucket)
+    return [...this.#state.keys(bucket), ...tombstones.keys(bucket)].sort()
   }
 
   /**

@@ -12,12 +12,15 @@ const STALE_MAX = 16
 export class KeyBuckets {
   readonly #lists: (RecordKey[] | undefined)[]
   readonly #sizes: Uint32Array
+  /** 1 where nothing was added since the list was sorted. */
+  readonly #isSorted: Uint8Array
   readonly #holds: (key: RecordKey) => boolean
 
   /** `holds`: whether a key is here, as far as `add` and `delete` have told. */
   constructor(count: number, holds: (key: RecordKey) => boolean) {
     this.#lists = new Array(count).fill(undefined)
     this.#sizes = new Uint32Array(count)
+    this.#isSorted = new Uint8Array(count)
     this.#holds = holds
   }
 
@@ -32,6 +35,7 @@ export class KeyBuckets {
     if (list === undefined) this.#lists[bucket] = [key]
     else list.push(key)
     this.#sizes[bucket]!++
+    this.#isSorted[bucket] = 0
   }
 
   /** Takes out a key that was there. */
@@ -47,6 +51,14 @@ export class KeyBuckets {
     const list = this.#lists[bucket]
     if (list === undefined) return NONE
     return list.length === this.#sizes[bucket] ? list : this.#clean(bucket)
+  }
+
+  /** The same, ascending: a bucket is sorted once, however many ask for parts of it. */
+  sorted(bucket: number): readonly RecordKey[] {
+    const list = this.keys(bucket)
+    if (list.length < 2 || this.#isSorted[bucket] === 1) return list
+    this.#isSorted[bucket] = 1
+    return this.#lists[bucket]!.sort()
   }
 
   #clean(bucket: number): readonly RecordKey[] {
