@@ -18,14 +18,16 @@ export function channelStack(): NodeStack {
       interceptors: [interceptor],
     })
     const since = new Map<MemberId, number>()
+    const lostAtMs = new Map<MemberId, number>()
     channel.on('memberAdded', ({ id }) => since.set(id, setup.now()))
     channel.on('memberDisappeared', ({ id }, reason) => {
       since.delete(id)
+      lostAtMs.set(id, setup.now())
       setup.mark(`member ${reason}`)
     })
     channel.on('clockDivergence', () => setup.mark('clock divergence'))
     await channel.start()
-    return new ChannelNode(launch, setup, channel, since)
+    return new ChannelNode(launch, setup, channel, since, lostAtMs)
   }
 }
 
@@ -34,9 +36,17 @@ class ChannelNode implements SimNode {
   readonly channel: Channel
   readonly #scope: ReplicaScope
   readonly #since: ReadonlyMap<MemberId, number>
+  readonly #lostAtMs: ReadonlyMap<MemberId, number>
 
-  constructor(launch: Launch, setup: NodeSetup, channel: Channel, since: ReadonlyMap<MemberId, number>) {
+  constructor(
+    launch: Launch,
+    setup: NodeSetup,
+    channel: Channel,
+    since: ReadonlyMap<MemberId, number>,
+    lostAtMs: ReadonlyMap<MemberId, number>,
+  ) {
     this.#since = since
+    this.#lostAtMs = lostAtMs
     this.name = launch.name
     this.channel = channel
     const { clock, random } = launch.runtime
@@ -66,5 +76,9 @@ class ChannelNode implements SimNode {
 
   presentSinceMs(id: MemberId): number | undefined {
     return this.#since.get(id)
+  }
+
+  lostAtMs(id: MemberId): number | undefined {
+    return this.#lostAtMs.get(id)
   }
 }

@@ -32,7 +32,7 @@ export class Closings {
     this.#origins.add(origin)
   }
 
-  observe(live: readonly SimNode[]): void {
+  observe(live: readonly SimNode[], now: number): void {
     const closers = new Map<MemberId, SimNode[]>()
     const first = new Set<SimNode>()
     for (const node of live) {
@@ -52,20 +52,20 @@ export class Closings {
     }
     for (const [origin, nodes] of closers) {
       const own = nodes.filter(node => first.has(node))
-      this.#closings.set(origin, this.#judge(origin, own.length > 0 ? own : nodes))
+      this.#closings.set(origin, this.#judge(origin, own.length > 0 ? own : nodes, live, now))
     }
     for (const { id, replica } of live)
       for (const { origin } of replica.digest()) this.#known.get(id)!.origins.add(origin)
   }
 
   /** How an origin was closed; undefined: it is not. */
-  of(origin: MemberId, live: readonly SimNode[]): Closing | undefined {
-    this.observe(live)
+  of(origin: MemberId, live: readonly SimNode[], now: number): Closing | undefined {
+    this.observe(live, now)
     return this.#closings.get(origin)
   }
 
-  #judge(origin: MemberId, closers: readonly SimNode[]): Closing {
+  #judge(origin: MemberId, closers: readonly SimNode[], live: readonly SimNode[], now: number): Closing {
     if (!closers.some(({ id }) => this.#known.get(id)!.origins.has(origin))) return 'unknown'
-    return closers.some(({ id }) => this.#absences.isForgetful(id)) ? 'apart' : 'rightly'
+    return closers.some(closer => this.#absences.isForgetful(closer, live, now)) ? 'apart' : 'rightly'
   }
 }

@@ -42,6 +42,7 @@ class ReplicaNode implements SimNode {
   readonly #setup: NodeSetup
   readonly #member: Member
   readonly #heard = new Map<MemberId, { readonly member: Member; readonly sinceMs: number; atMs: number }>()
+  readonly #lostAtMs = new Map<MemberId, number>()
   readonly #clusterOriginMs: number
 
   constructor(ground: ReplicaGround, launch: Launch, setup: NodeSetup) {
@@ -82,6 +83,10 @@ class ReplicaNode implements SimNode {
     return this.#heard.get(id)?.sinceMs
   }
 
+  lostAtMs(id: MemberId): number | undefined {
+    return this.#lostAtMs.get(id)
+  }
+
   #every(ms: number, run: () => void): void {
     const { clock, random } = this.#launch.runtime
     const again = (): void => {
@@ -119,6 +124,7 @@ class ReplicaNode implements SimNode {
 
   #lose(member: Member): void {
     this.#heard.delete(member.id)
+    this.#lostAtMs.set(member.id, this.#setup.now())
     this.#setup.mark('member disappeared')
     this.replica.memberDisappeared(member)
   }

@@ -221,7 +221,7 @@ class SeedRun {
     this.#world.cluster.sim.schedule(this.#pace.sampleMs, 'sample', '', () => {
       const { live, now, absences, closings } = this.#world
       absences.observe(live, now, this.#pace.replica.forgetMemberAfterMs!)
-      closings.observe(live)
+      closings.observe(live, now)
       for (const checker of this.#checkers) checker.sample?.(this.#world)
       this.#sample()
     })

@@ -15,6 +15,8 @@ export interface SimNode {
   readonly view: readonly MemberId[]
   /** Virtual time at which it began to believe in another; undefined: it does not. */
   presentSinceMs(id: MemberId): number | undefined
+  /** Virtual time at which it last ceased to believe in another; undefined: it never did. */
+  lostAtMs(id: MemberId): number | undefined
 }
 
 /** What every node of a run is built with. */

@@ -86,7 +86,7 @@ export class World {
 
   /** How an origin was closed by those who could not know what others still had of it. */
   wronglyClosed(origin: MemberId): Exclude<Closing, 'rightly'> | undefined {
-    const closing = this.closings.of(origin, this.live)
+    const closing = this.closings.of(origin, this.live, this.now)
     return closing === 'rightly' ? undefined : closing
   }
 
