@@ -3,15 +3,16 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { DrainReport } from '../../lib/index.js'
-import { freePort, PORT_MAX, PORT_MIN } from './free-port.js'
-import type {
-  BalancerCommand,
-  BalancerMessage,
-  NodeCommand,
-  NodeConfig,
-  NodeMessage,
-  NodeRow,
-  NodeStatus,
+import { FREE_PORT_MIN, freePort, PORT_MAX, PORT_MIN } from './free-port.js'
+import {
+  AUTO_BIND,
+  type BalancerCommand,
+  type BalancerMessage,
+  type NodeCommand,
+  type NodeConfig,
+  type NodeMessage,
+  type NodeRow,
+  type NodeStatus,
 } from './protocol.js'
 
 const READY_WITHIN_MS = 20_000
@@ -64,7 +65,7 @@ export class Fleet extends EventEmitter<FleetEvents> {
     this.#shared = {
       group: `demo-${randomBytes(6).toString('hex')}`,
       multicastPort: randomInt(PORT_MIN, PORT_MAX),
-      receiverPort: randomInt(PORT_MIN, PORT_MAX),
+      receiverPort: randomInt(PORT_MIN, FREE_PORT_MIN - AUTO_BIND),
       secret: randomBytes(32).toString('hex'),
       ack,
     }

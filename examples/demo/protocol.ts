@@ -1,5 +1,7 @@
 import type { DrainReport } from '../../lib/index.js'
 
+/** Ports that servers try for their receivers, from the first on. */
+export const AUTO_BIND = 100
 /** What a web server that speaks AJP must know. */
 export const AJP_SECRET = 'demo'
 

@@ -9,6 +9,7 @@ import { type Cluster, createCluster } from '../../lib/index.js'
 import { page } from './page.js'
 import {
   AJP_SECRET,
+  AUTO_BIND,
   type CartState,
   type NodeCommand,
   type NodeConfig,
@@ -44,7 +45,7 @@ async function main(config: NodeConfig): Promise<void> {
       frequency: 500,
       dropTime: 3_000,
     },
-    receiver: { address: '127.0.0.1', port: config.receiverPort, autoBind: 100 },
+    receiver: { address: '127.0.0.1', port: config.receiverPort, autoBind: AUTO_BIND },
     sessions: { maxInactiveInterval: 1_800, ack: config.ack, copies: 1 },
   })
   const readyAt = Date.now()
