@@ -135,7 +135,7 @@ export class DeltaApplier {
     const created = known === undefined
     const wasShown = state.changing(record, created)
     const names = record.join(snapshot, now)
-    this.#markDots(snapshot)
+    state.markDots(creationDot(key), snapshot.context)
     const shown = state.changed(record, 'remote', created, wasShown, names)
     if ((shown === 'again' || (shown === 'still' && isJudged)) && !isWrittenLater(record)) this.#object(key)
     return true
@@ -207,14 +207,6 @@ export class DeltaApplier {
     const { origin, seq } = creationDot(key)
     if (!this.#state.hasRoom(origin, seq, 1)) return false
     return context.every(([member, last]) => this.#state.hasRoom(member, last, 1))
-  }
-
-  #markDots(snapshot: Pick<RecordSnapshot, 'key' | 'context'>): void {
-    if (!this.#state.options.rules.markRecordDots) return
-    const { seen } = this.#state
-    const { origin, seq } = creationDot(snapshot.key)
-    seen.add(origin, seq)
-    for (const [member, last] of snapshot.context) if (last !== seq || member !== origin) seen.add(member, last)
   }
 
   /**

@@ -4,6 +4,7 @@ import { ID_BYTES } from '../wire/id-table.js'
 import { isText } from '../wire/text-table.js'
 import { IDS, NAMES } from './codec-reader.js'
 import { RECORD_ENTRIES_MAX } from './codec-records.js'
+import { type Context, NO_CONTEXT } from './delta.js'
 import type { HybridTime } from './hybrid-clock.js'
 import { keyText } from './key-text.js'
 import { attributeMix, type Hash64, keyMix, presenceMix, ZERO_HASH } from './mix.js'
@@ -20,7 +21,7 @@ export interface RecordSummary extends HybridTime {
   readonly seq: number
   readonly hash: Hash64
   /** The deltas it contains, besides its creation. */
-  readonly context: readonly (readonly [origin: MemberId, seq: number])[]
+  readonly context: Context
   /** The attributes that have a value. */
   readonly names: readonly string[]
   /** All attributes, and for each where in the record's source its value begins, or -1, and ends, or 0. */
@@ -30,7 +31,6 @@ export interface RecordSummary extends HybridTime {
 
 /** Where the value of an attribute begins that has none. */
 const NONE = -1
-const NO_CONTEXT: RecordSummary['context'] = []
 
 /**
  * What is gathered while a record is read. Kept from one record to the next, since lists that grow anew each time are
@@ -135,15 +135,17 @@ export function summarize(
   const wallMs = number(2)
   const counter = number(3)
   if (!isTime(wallMs, counter)) return undefined
-  const isAccessLater = wallMs > latestMs || (wallMs === latestMs && counter > latestCounter)
-  if (!isAsBefore || attributes !== before.length) {
-    const all = ATTRIBUTES.slice(0, attributes)
-    if (hasTwice(all)) return undefined
-    before = all
+  if (wallMs > latestMs || (wallMs === latestMs && counter > latestCounter)) {
+    latestMs = wallMs
+    latestCounter = counter
   }
-  const all = before
+  let all = before
+  if (!isAsBefore || attributes !== before.length) {
+    all = ATTRIBUTES.slice(0, attributes)
+    if (hasTwice(all)) return undefined
+    before = attributes > KEPT_MAX ? [] : all
+  }
   const places = PLACES.slice(0, 2 * attributes)
-  if (before.length > KEPT_MAX) before = []
   if (PLACES.length > 2 * KEPT_MAX) for (const list of [ATTRIBUTES, PLACES]) list.length = 0
   if (ORIGINS.length > KEPT_MAX) ORIGINS.length = 0
   return {
@@ -151,8 +153,8 @@ export function summarize(
     origin,
     seq,
     hash: known ?? { high: high >>> 0, low: low >>> 0 },
-    wallMs: isAccessLater ? wallMs : latestMs,
-    counter: isAccessLater ? counter : latestCounter,
+    wallMs: latestMs,
+    counter: latestCounter,
     context: context ?? NO_CONTEXT,
     names: removed === 0 ? all : all.filter((_, index) => places[2 * index] !== NONE),
     all,

@@ -3,6 +3,7 @@ import type { MemberId } from '../membership/member.js'
 import type { FrameRoom } from '../wire/frame-space.js'
 import { BucketIndex, bucketOf } from './bucket-index.js'
 import { BucketedMap } from './bucketed-map.js'
+import type { Context } from './delta.js'
 import { DeltaRing } from './delta-ring.js'
 import { HybridClock, type HybridTime } from './hybrid-clock.js'
 import type { ReplicationMessage } from './messages.js'
@@ -284,15 +285,16 @@ export class ReplicaState {
     const glance = this.records.setPacked(key, record, hash, this.now() - record.ageMs)
     this.#count(origin, 1)
     this.inserted(key)
-    if (this.options.rules.markRecordDots) this.#mark(summary)
+    this.markDots(summary, summary.context)
     this.buckets.add(bucketOf(key), key, hash)
     this.emit({ kind: 'created', key, cause: 'remote', names, record: glance })
   }
 
-  /** At once and not with the claim of a comparison: where that breaks off, there is none. */
-  #mark({ origin, seq, context }: RecordSummary): void {
+  /** Notes what a record contains as seen: at once, for where a comparison breaks off there is no claim at its end. */
+  markDots({ origin, seq }: Dot, context: Context): void {
+    if (!this.options.rules.markRecordDots) return
     this.seen.add(origin, seq)
-    for (const [member, last] of context) this.seen.add(member, last)
+    for (const [member, last] of context) if (last !== seq || member !== origin) this.seen.add(member, last)
   }
 
   /** A record is about to change; what `changed` is to be given afterwards. */
