@@ -6,6 +6,7 @@ import { decodeFrame, encodeFrame } from '../lib/wire/codec.js'
 import { PREFIX_BYTES } from '../lib/wire/frame.js'
 import { decodeValue, encodeValue } from '../lib/wire/value-codec.js'
 import { type Bench, medianRows, type Row } from './bench.js'
+import { type PlainDelta, PlainProtobuf } from './plain-protobuf.js'
 
 /** The codecs alone, in this process. */
 export const codec: Bench = {
@@ -13,7 +14,8 @@ export const codec: Bench = {
   title: 'Encoding and decoding',
   describe:
     'A session value, a delta that holds it, and the frame that holds the delta, each with the whole work: the delta ' +
-    'includes encoding its value, the frame its delta. JSON and v8.serialize do the same for the same data.',
+    'includes encoding its value, the frame its delta. JSON, v8.serialize and protobufjs do the same for the same data; ' +
+    'protobufjs knows what is in the value, as nobody does of a session.',
   measures: [
     { key: 'bytes', title: 'size', unit: 'B', better: 'less' },
     { key: 'encodesPerSecond', title: 'encoded', unit: '1/s', better: 'more' },
@@ -40,33 +42,57 @@ interface Codec {
 }
 
 function compareAll(roundMs: number): Row[] {
-  const { writes: _, ...plain } = delta()
-  const plainDelta = { ...plain, writes: { cart: cartValue() } }
-  const plainFrame = { kind: 'message', topic: 'sessions', ack: 2, payload: plainDelta }
+  const plainFrame = { kind: 'message', topic: TOPIC, ack: 2, payload: plainDelta() }
+  const protobuf = new PlainProtobuf()
   return [
-    ...compare(roundMs, 'value', cartValue(), {
-      name: 'tribeline',
-      encode: () => encodeValue(cartValue()),
-      decode: decodeValue,
-    }),
-    ...compare(roundMs, 'delta', plainDelta, { name: 'tribeline', encode: encodeDelta, decode: decodeDelta }),
-    ...compare(roundMs, 'frame', plainFrame, {
-      name: 'tribeline',
-      encode: () => encodeFrame({ kind: 'message', topic: 'sessions', ack: 2, payload: encodeDelta() }),
-      decode: bytes => {
-        const frame = decodeFrame(bytes.subarray(PREFIX_BYTES))
-        return frame?.kind === 'message' ? decodeDelta(frame.payload) : undefined
+    ...compare(roundMs, 'value', cartValue(), [
+      { name: 'tribeline', encode: () => encodeValue(cartValue()), decode: decodeValue },
+      {
+        name: 'protobufjs',
+        encode: () => protobuf.encodeValue(cartValue()),
+        decode: bytes => protobuf.decodeValue(bytes),
       },
-    }),
+    ]),
+    ...compare(roundMs, 'delta', plainDelta(), [
+      { name: 'tribeline', encode: encodeDelta, decode: decodeDelta },
+      {
+        name: 'protobufjs',
+        encode: () => protobuf.encodeDelta(plainDelta()),
+        decode: bytes => protobuf.decodeDelta(bytes),
+      },
+    ]),
+    ...compare(roundMs, 'frame', plainFrame, [
+      {
+        name: 'tribeline',
+        encode: () => encodeFrame({ kind: 'message', topic: TOPIC, ack: 2, payload: encodeDelta() }),
+        decode: bytes => {
+          const frame = decodeFrame(bytes.subarray(PREFIX_BYTES))
+          return frame?.kind === 'message' ? decodeDelta(frame.payload) : undefined
+        },
+      },
+      {
+        name: 'protobufjs',
+        encode: () => protobuf.encodeFrame(TOPIC, 2, plainDelta()),
+        decode: bytes => protobuf.decodeFrame(bytes),
+      },
+    ]),
   ]
 }
 
+const TOPIC = 'sessions'
 const ORIGIN = '0123456789abcdef0123456789abcdef'
+/** Made once, as a record's is. */
+const KEY = `${ORIGIN}#7`
 
 function delta(): Delta {
-  const stamp = { origin: ORIGIN, seq: 41, wallMs: 1_790_000_000_000, counter: 3 }
+  const { stamp, deps } = plainDelta()
   const writes = new SmallMap([['cart', encodeValue(cartValue())]])
-  return { kind: 'write', key: `${ORIGIN}#7`, stamp, deps: [[ORIGIN, 40]], writes }
+  return { kind: 'write', key: KEY, stamp, deps, writes }
+}
+
+function plainDelta(): PlainDelta {
+  const stamp = { origin: ORIGIN, seq: 41, wallMs: 1_790_000_000_000, counter: 3 }
+  return { stamp, created: 7, deps: [[ORIGIN, 40]], writes: { cart: cartValue() } }
 }
 
 function encodeDelta(): Uint8Array {
@@ -79,12 +105,12 @@ function decodeDelta(bytes: Uint8Array): unknown {
   return [...message.delta.writes].map(([name, value]) => [name, value && decodeValue(value)])
 }
 
-function cartValue(): unknown {
+function cartValue(): object {
   const items = [1, 2, 3].map(n => ({ article: `article-${n}`, count: n, price: 12.5 * n }))
   return { user: 'ada@example.org', items, currency: 'EUR', gift: false }
 }
 
-function compare(roundMs: number, what: string, plain: unknown, own: Codec): Row[] {
+function compare(roundMs: number, what: string, plain: unknown, codecs: readonly Codec[]): Row[] {
   const json = measure(roundMs, {
     name: 'JSON',
     encode: () => Buffer.from(JSON.stringify(plain)),
@@ -97,7 +123,7 @@ function compare(roundMs: number, what: string, plain: unknown, own: Codec): Row
   })
   const pairSeconds = ({ encodesPerSecond, decodesPerSecond }: Speed): number =>
     1 / encodesPerSecond + 1 / decodesPerSecond
-  return [measure(roundMs, own), json, v8].map(({ name, ...speed }) => ({
+  return [...codecs.map(one => measure(roundMs, one)), json, v8].map(({ name, ...speed }) => ({
     labels: { what, codec: name },
     values: { ...speed, againstJson: pairSeconds(json) / pairSeconds(speed) },
   }))
