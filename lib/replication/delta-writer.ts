@@ -73,9 +73,10 @@ export class DeltaWriter {
     const encoded = encodeDelta(delta, env.room, options.ack)
     frames.inHand++
     try {
-      this.#applier.apply(delta, 'local', encoded, lastNow)
+      // Sent first: the others work on it meanwhile, and what a listener here writes because of it comes after it.
       env.send('all', { kind: 'delta', delta, encoded }, options, options.settled)
     } finally {
+      this.#applier.apply(delta, 'local', encoded, lastNow)
       frames.inHand--
     }
     return { key, dot: stamp, stamp, bytes: bytesOf(encoded) }

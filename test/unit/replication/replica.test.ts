@@ -134,6 +134,31 @@ test('create, write, remove an attribute and invalidate reach the other, with on
   t.deepEqual(told, ['created remote', 'changed local', 'removed remote'])
 })
 
+test('what a listener writes because of a write goes out after it', t => {
+  const sent: string[] = []
+  const replica: Replica = new Replica(
+    {
+      id: '1'.repeat(32),
+      send: (_, message) => {
+        if (message.kind === 'delta') sent.push(`${message.delta.stamp.seq} ${[...message.delta.writes.keys()]}`)
+      },
+      monotonic: () => 0,
+      clusterTime: () => 1_000_000,
+      random: { uint32: () => 0 },
+    },
+    {},
+    {
+      changed: ({ kind, key, names }) => {
+        if (kind === 'changed' && names.includes('cause')) replica.write(key, new Map([['effect', bytes('2')]]))
+      },
+    },
+  )
+  const { key } = replica.create(new Map([['n', bytes('0')]]))
+  replica.write(key, new Map([['cause', bytes('1')]]))
+  t.deepEqual(sent, ['1 n', '2 cause', '3 effect'])
+  t.deepEqual([...replica.attributes(key)!.keys()], ['n', 'cause', 'effect'])
+})
+
 test('what the last delta of a record says is told where it arrives, and kept nowhere', t => {
   const { bench, a, b } = pair()
   const { key } = a.create(new Map([['x', bytes('1')]]))
