@@ -56,8 +56,11 @@ export class Receipts<Subject> {
   }
 }
 
-/** How a write is to be acknowledged, and what comes of it. */
-export class PendingReceipt<Subject> implements Required<WriteOptions> {
+/**
+ * How a write is to be acknowledged, and what comes of it. `over` is apart: where a user checks types without
+ * `exactOptionalPropertyTypes`, `Required` also takes `undefined` from its type.
+ */
+export class PendingReceipt<Subject> implements Required<Omit<WriteOptions, 'over'>>, Pick<WriteOptions, 'over'> {
   readonly ack: Required<WriteOptions>['ack']
   readonly copies: number | 'all'
   readonly timeoutMs: number

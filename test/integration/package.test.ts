@@ -87,18 +87,35 @@ test('the types check from an ES module and from a CommonJS one', t => {
   t.regex(problems[0] ?? '', /wrong\.mts.*NoSuchType/)
 })
 
+for (const exactOptionalPropertyTypes of [true, false]) {
+  const title = exactOptionalPropertyTypes ? 'with' : 'without'
+  test(`our declarations have no error of their own, ${title} exactOptionalPropertyTypes`, t => {
+    const built = fileURLToPath(new URL('../../lib/', import.meta.url))
+    const files = modules.map(({ types }) => path.join(built, '../..', types))
+    const program = ts.createProgram(files, { ...OPTIONS, exactOptionalPropertyTypes, skipLibCheck: false })
+    const ours = program.getSourceFiles().filter(({ fileName }) => path.normalize(fileName).startsWith(built))
+    t.true(ours.length > files.length)
+    t.deepEqual(ours.flatMap(source => program.getSemanticDiagnostics(source)).map(said), [])
+  })
+}
+
+const OPTIONS: ts.CompilerOptions = {
+  module: ts.ModuleKind.NodeNext,
+  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  target: ts.ScriptTarget.ES2023,
+  lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
+  types: ['node'],
+  strict: true,
+  noEmit: true,
+}
+
+function said({ file, messageText }: ts.Diagnostic): string {
+  return `${path.basename(file?.fileName ?? '')}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`
+}
+
 /** Type errors of files that exist only here. */
 function check(files: Readonly<Record<string, string>>): string[] {
-  const options: ts.CompilerOptions = {
-    module: ts.ModuleKind.NodeNext,
-    moduleResolution: ts.ModuleResolutionKind.NodeNext,
-    target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
-    types: ['node'],
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-  }
+  const options: ts.CompilerOptions = { ...OPTIONS, skipLibCheck: true }
   const host = ts.createCompilerHost(options)
   const texts = new Map(Object.entries(files).map(([file, text]) => [path.join(root, file), text]))
   const { readFile, fileExists } = host
@@ -107,9 +124,7 @@ function check(files: Readonly<Record<string, string>>): string[] {
   const program = ts.createProgram([...texts.keys()], options, host)
   return [...texts.keys()].flatMap(file => {
     const source = program.getSourceFile(file)
-    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
-      ({ messageText }) => `${path.basename(file)}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
-    )
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(said)
   })
 }
 
