@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { type InspectOptions, inspect } from 'node:util'
 import type { SendReceipt } from '../channel/topic.js'
 import {
   InvalidOptionError,
@@ -184,7 +185,7 @@ export class Session {
 
   /**
    * Sets an attribute; the value is encoded at commit. With the default codec Dates, Maps, Sets, BigInts, typed arrays and
-   * references come back as they were; an instance of a class comes back as plain data, and -0 as 0.
+   * references come back as they were; an instance of a class comes back as plain data, a function as undefined, -0 as 0.
    *
    * @throws {InvalidOptionError} when `name` begins with NUL, which is reserved
    * @throws {SessionInvalidError} after `invalidate`
@@ -281,6 +282,11 @@ export class Session {
     return this.#backing.changeId(this, options)
   }
 
+  /** So that a session put into a text is no error. Without the id, which is a secret. */
+  [Symbol.toPrimitive](): string {
+    return '[object Session]'
+  }
+
   /** Gives it a new id with the next commit, in the same delta. For the library's own layers. */
   renewId(): void {
     this.#id = this.#backing.newId()
@@ -357,6 +363,22 @@ export class Session {
 
   #check(): void {
     if (!this.#valid) throw new SessionInvalidError(this.#id)
+  }
+}
+
+// What `console.log` shows: the attributes, and not the id, which is a secret. `this` may be a request's proxy.
+Object.defineProperty(Session.prototype, inspect.custom, {
+  value(this: Session, _depth: number, options: InspectOptions): string {
+    if (this.isInvalidated) return 'Session (invalidated)'
+    return `Session ${inspect(Object.fromEntries(this.names().map(name => [name, shown(this, name)])), options)}`
+  },
+})
+
+function shown(session: Session, name: string): unknown {
+  try {
+    return session.get(name)
+  } catch (error) {
+    return error
   }
 }
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import test from 'ava'
 import express from 'express'
 import session from 'express-session'
@@ -158,6 +159,56 @@ test('req.session takes nothing but null', async t => {
     res.end('done')
   })
   t.is((await request(listener).get('/')).text, 'done')
+})
+
+test('what a session has of its own is not overwritten without a word, not even by sloppy code', async t => {
+  const assign = new Function('session', 'name', 'session[name] = 1') as (session: object, name: string) => void
+  const cluster = oneManager()
+  const listener = ours({ cluster, secret }, ({ session }, res) => {
+    session.kept = 1
+    for (const name of ['id', 'isNew', 'save', 'names', 'stored', 'wrote', 'key']) {
+      const message = `A session has ${name} of its own; an attribute of that name needs session.set("${name}", value)`
+      t.throws(() => assign(session, name), { instanceOf: TypeError, message })
+    }
+    session.set('stored', 2)
+    assign(session, 'maxInactiveInterval')
+    res.end(session.id)
+  })
+  const stored = cluster.sessions.find((await request(listener).get('/')).text)
+  t.deepEqual(
+    [...(stored?.entries() ?? [])],
+    [
+      ['kept', 1],
+      ['stored', 2],
+    ],
+  )
+  t.is(stored?.maxInactiveInterval, 1)
+})
+
+test('a session can be looked at and put into a text, and does not give its id away', async t => {
+  const listener = ours({ cluster: oneManager(), secret }, ({ session }, res) => {
+    session.cart = ['apples']
+    t.is(inspect(session), "Session { cart: [ 'apples' ] }")
+    t.is(`${session}`, '[object Session]')
+    t.is(JSON.stringify(session), '{"cart":["apples"]}')
+    session.invalidate()
+    t.is(inspect(session), 'Session (invalidated)')
+    res.end('done')
+  })
+  t.is((await request(listener).get('/')).text, 'done')
+})
+
+test('behind express-session on the same request it says so, instead of failing where nobody catches', async t => {
+  const cluster = oneManager()
+  const app = express()
+  app.use(session({ secret, store: new TribelineStore({ cluster }), resave: false, saveUninitialized: false }))
+  app.use(clusterSession({ cluster, secret }))
+  app.use((_req, res) => void res.send('not reached'))
+  app.use((error: { code: string }, _req: unknown, res: express.Response, _next: unknown) => {
+    res.status(500).send(error.code)
+  })
+  const response = await request(app).get('/')
+  t.is(`${response.status} ${response.text}`, '500 INVALID_STATE')
 })
 
 test('Fastify: the plugin is not encapsulated, inject works, and ends with null', async t => {

@@ -46,7 +46,8 @@ export interface RequestSessionMethods {
 
 /**
  * `req.session`. Attributes are plain properties as well: `req.session.cart = []` is `req.session.set('cart', [])`.
- * Names of the methods and of `id`, `isNew` … always mean those; an attribute of such a name needs `get` and `set`.
+ * Names of the methods and of `id`, `isNew` … always mean those, and assigning to them throws a TypeError; an attribute
+ * of such a name needs `get` and `set`.
  */
 // biome-ignore lint/suspicious/noExplicitAny: an application's attributes have the application's types.
 export type RequestSession = Session & RequestSessionMethods & { [name: string]: any }
@@ -88,6 +89,9 @@ const OWN_NAMES: ReadonlySet<string | symbol> = new Set([
   ...Object.keys(METHODS),
 ])
 
+/** What of its own a session lets itself be told by assignment. */
+const ASSIGNABLE: ReadonlySet<string> = new Set(['maxInactiveInterval', 'principal'])
+
 function isOwn(name: string | symbol): boolean {
   return OWN_NAMES.has(name) || typeof name === 'symbol'
 }
@@ -114,9 +118,10 @@ class FacadeTraps implements ProxyHandler<Session> {
   }
 
   set(target: Session, name: string | symbol, value: unknown): boolean {
-    // Not to be lost without a word where the application has an attribute of that name.
-    if (name in METHODS) return false
-    if (isOwn(name)) return Reflect.set(target, name, value, target)
+    if (isOwn(name)) {
+      if (typeof name === 'string' && !ASSIGNABLE.has(name)) throw ownName(name)
+      return Reflect.set(target, name, value, target)
+    }
     target.set(name as string, value)
     return true
   }
@@ -136,6 +141,7 @@ class FacadeTraps implements ProxyHandler<Session> {
   }
 
   defineProperty(target: Session, name: string | symbol, descriptor: PropertyDescriptor): boolean {
+    if (typeof name === 'string' && isOwn(name)) throw ownName(name)
     if (isOwn(name) || !('value' in descriptor)) return false
     target.set(name as string, descriptor.value)
     return true
@@ -145,4 +151,11 @@ class FacadeTraps implements ProxyHandler<Session> {
     if (isOwn(name) || !target.has(name as string)) return undefined
     return { value: target.get(name as string), writable: true, enumerable: true, configurable: true }
   }
+}
+
+/** Where the application has an attribute of that name, its value is not to be lost without a word, as in sloppy code. */
+function ownName(name: string): TypeError {
+  return new TypeError(
+    `A session has ${name} of its own; an attribute of that name needs session.set(${JSON.stringify(name)}, value)`,
+  )
 }

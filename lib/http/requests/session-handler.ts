@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { InvalidStateError } from '../../errors.js'
 import { NodeExchange } from './node-exchange.js'
 import { attach, exchangeOf, exposeSession } from './node-hooks.js'
 import type { RequestSession } from './request-session.js'
@@ -9,6 +10,12 @@ import type { ClusterSessionOptions } from './session-options.js'
 export interface SessionRequest extends IncomingMessage {
   /** Loaded when first read. Assigning null or undefined ends the session. */
   session: RequestSession
+}
+
+/** What Connect, Express and express-session add. */
+interface ConnectRequest extends IncomingMessage {
+  readonly originalUrl?: string
+  readonly sessionStore?: unknown
 }
 
 /** The shape of middleware in Connect, Express and plain `node:http`. */
@@ -42,9 +49,13 @@ export function clusterSession(options: ClusterSessionOptions): SessionHandler {
     attach(exchange, req, res)
     exposeSession(req)
   }
-  return function handleSession(req: IncomingMessage & { originalUrl?: string }, res, next) {
+  return function handleSession(req: ConnectRequest, res, next) {
     // Below a path where something is mounted, Express and Connect shorten `url`.
     if (exchangeOf(req) !== undefined || !gate.admits(req.originalUrl ?? req.url ?? '/', req)) return next()
+    // Its hooks on the response would look for its own cookie in our session, and throw where nobody catches.
+    if (req.sessionStore !== undefined) {
+      return next(new InvalidStateError('a request without a session', 'one to which express-session gave its own'))
+    }
     const exchange = new NodeExchange(gate, req, res)
     const wait = exchange.whenReady()
     if (wait === undefined) {
