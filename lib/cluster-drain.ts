@@ -1,6 +1,6 @@
 import { InvalidOptionError } from './errors.js'
 import { type EndableServer, ServerEnd } from './http/service/server-end.js'
-import { type RulesOf, resolve, wholeNumber } from './options.js'
+import { checkNames, type RulesOf, resolve, wholeNumber } from './options.js'
 import type { HandOverReport } from './replication/hand-over.js'
 import type { Clock } from './runtime/runtime.js'
 
@@ -75,6 +75,7 @@ const RULES: RulesOf<Times> = {
 
 /** @throws {InvalidOptionError} which option, what is allowed, what came */
 export function resolveDrainOptions(options: DrainOptions = {}): ResolvedDrainOptions {
+  checkNames(options, ['server', ...Object.keys(RULES), 'signal'])
   const { server, signal, ...times } = options
   const servers = server === undefined ? [] : Array.isArray(server) ? server : [server]
   for (const each of servers) {

@@ -3,7 +3,8 @@ import type { Interceptor } from './channel/interceptor.js'
 import { dispatch } from './channel/interceptors/dispatch.js'
 import { tcpFailureDetector } from './channel/interceptors/tcp-failure-detector.js'
 import { InvalidOptionError } from './errors.js'
-import { custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './options.js'
+import { parseEndpoint } from './membership/static-service.js'
+import { checkNames, custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './options.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/replica-options.js'
 import type { Runtime } from './runtime/runtime.js'
 import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
@@ -28,7 +29,7 @@ const CHANNEL_RULES: RulesOf<Omit<ChannelOptions, 'interceptors'>> = {
     ttl: wholeNumber(1, 0, 255),
     frequency: wholeNumber(500, 10, 60_000),
     dropTime: wholeNumber(3_000, 20, 600_000),
-    members: custom<readonly string[]>([], "a list of 'host:port'", isSeedList),
+    members: custom<readonly string[]>([], "a list of 'host:port', 1,024 at most", isSeedList),
     suspicionMs: wholeNumber(1_500, 0, 600_000),
     hungGraceMs: wholeNumber(10_000, 0, 3_600_000),
     forgetMemberAfterMs: wholeNumber(3_600_000, 1_000, 604_800_000),
@@ -95,6 +96,30 @@ export interface ResolvedClusterOptions {
   readonly codec: SessionCodec | undefined
 }
 
+const NAMES: readonly string[] = [
+  ...Object.keys(CHANNEL_RULES),
+  'interceptors',
+  'replication',
+  'sessions',
+  'users',
+  'codec',
+  'runtime',
+]
+
+/**
+ * Checks what is used before the rest can be checked.
+ *
+ * @throws {InvalidOptionError} for no object, an unknown name and a runtime that is none
+ */
+export function checkClusterOptions(options: ClusterOptions): void {
+  checkNames(options, NAMES)
+  const { runtime } = options
+  const isRuntime = (['clock', 'random', 'network'] as const).every(part => isBlock(runtime?.[part]))
+  if (runtime !== undefined && !isRuntime) {
+    throw new InvalidOptionError('runtime', 'an object with clock, random and network', runtime)
+  }
+}
+
 /**
  * @throws {InvalidOptionError} for unknown names, bad values and pairs that contradict each other
  */
@@ -106,9 +131,8 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
     const expected = `at least twice membership.frequency (${membership.frequency})`
     throw new InvalidOptionError('membership.dropTime', expected, membership.dropTime)
   }
-  if (interceptors !== undefined && !Array.isArray(interceptors)) {
-    throw new InvalidOptionError('interceptors', 'a list of interceptors', interceptors)
-  }
+  checkInterceptors(interceptors)
+  membership.members.forEach(parseEndpoint)
   if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')) {
     throw new InvalidOptionError('codec', 'an object with encode and decode', codec)
   }
@@ -129,15 +153,37 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
   }
 }
 
-function isBlock(value: unknown): boolean {
+function isBlock(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isSeedList(value: unknown): boolean {
-  return Array.isArray(value) && value.length <= 1_024 && value.every(isSeed)
+const HOOKS = [
+  'send',
+  'receive',
+  'memberAdded',
+  'memberDisappeared',
+  'memberSuspected',
+  'start',
+  'stop',
+] as const satisfies readonly (keyof Interceptor)[]
+
+function checkInterceptors(interceptors: unknown): void {
+  if (interceptors === undefined) return
+  if (!Array.isArray(interceptors)) {
+    throw new InvalidOptionError('interceptors', 'a list of interceptors', interceptors)
+  }
+  for (const [place, one] of interceptors.entries()) {
+    const option = `interceptors[${place}]`
+    if (!isBlock(one) || typeof one.name !== 'string') {
+      throw new InvalidOptionError(option, 'an interceptor: an object with a name (dispatch() makes one)', one)
+    }
+    for (const hook of HOOKS) {
+      if (one[hook] === undefined || typeof one[hook] === 'function') continue
+      throw new InvalidOptionError(`${option}.${hook}`, 'a function', one[hook])
+    }
+  }
 }
 
-function isSeed(value: unknown): boolean {
-  const match = typeof value === 'string' ? /^(.{1,255}):(\d{1,5})$/.exec(value) : null
-  return match !== null && Number(match[2]) >= 1 && Number(match[2]) <= 65_535
+function isSeedList(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= 1_024
 }

@@ -8,7 +8,12 @@ import {
   type ResolvedDrainOptions,
   resolveDrainOptions,
 } from './cluster-drain.js'
-import { type ClusterOptions, type ResolvedClusterOptions, resolveClusterOptions } from './cluster-options.js'
+import {
+  type ClusterOptions,
+  checkClusterOptions,
+  type ResolvedClusterOptions,
+  resolveClusterOptions,
+} from './cluster-options.js'
 import { InvalidOptionError, InvalidStateError } from './errors.js'
 import type { ClusterState } from './http/service/readiness.js'
 import type { SessionHost } from './http/session-host.js'
@@ -167,7 +172,8 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
    * @throws {InvalidStateError} after `leave`, or when the channel has 1,024 topics
    */
   map<V>(name: string): ReplicatedMap<V> {
-    if (!/^[\w.:-]{1,64}$/.test(name)) throw new InvalidOptionError('name', '1 to 64 letters, digits or -_.:', name)
+    if (typeof name !== 'string' || !/^[\w.:-]{1,64}$/.test(name))
+      throw new InvalidOptionError('name', '1 to 64 letters, digits or -_.:', name)
     if (this.#left !== undefined) throw new InvalidStateError('a member', 'no longer one')
     let map = this.#maps.get(name)
     if (map === undefined) {
@@ -292,6 +298,7 @@ export function createChannel(options: Omit<ClusterOptions, 'sessions' | 'replic
 }
 
 function channelOf(options: ClusterOptions): { runtime: Runtime; channel: Channel; resolved: ResolvedClusterOptions } {
+  checkClusterOptions(options)
   const runtime = options.runtime ?? createNodeRuntime()
   const defaultName = `node-${Buffer.from(runtime.random.bytes(4)).toString('hex')}`
   const resolved = resolveClusterOptions(options, defaultName)

@@ -64,19 +64,9 @@ export function custom<T>(fallback: T, expected: string, accepts: (value: unknow
  * @throws {InvalidOptionError} naming the option, what is allowed and what came, for an unknown name or a bad value
  */
 export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> | undefined, path = ''): Options {
-  const values = (given === undefined ? {} : given) as Record<string, unknown>
   const tree = rules as unknown as RuleTree
-  if (typeof values !== 'object' || values === null || Array.isArray(values))
-    throw new InvalidOptionError(path.slice(0, -1) || 'object', 'an object', given)
-  for (const name of Object.keys(values)) {
-    if (!Object.hasOwn(tree, name)) {
-      throw new InvalidOptionError(
-        path + name,
-        `one of the known names (${Object.keys(tree).join(', ')})`,
-        values[name],
-      )
-    }
-  }
+  const values: Readonly<Record<string, unknown>> = given === undefined ? {} : given
+  checkNames(values, Object.keys(tree), path)
   const result: Record<string, unknown> = {}
   for (const [name, rule] of Object.entries(tree)) {
     const value = values[name]
@@ -91,21 +81,37 @@ export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> 
 }
 
 /**
+ * Checks that options are an object, and that each of their names is one of the `known`. `path` as with {@link resolve}.
+ *
+ * @throws {InvalidOptionError} naming the option, what is allowed and what came
+ */
+export function checkNames(given: unknown, known: readonly string[], path = ''): void {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new InvalidOptionError(path.slice(0, -1) || 'options', 'an object', given)
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (known.includes(name)) continue
+    throw new InvalidOptionError(path + name, `one of the known names (${known.join(', ')})`, value)
+  }
+}
+
+/**
  * Of the options that the rules name, those that the caller gives: what is left out is for somebody else to decide.
- * Other names are not looked at.
+ * Other names are not looked at. `path` as with {@link resolve}.
  *
  * @throws {InvalidOptionError} naming the option, what is allowed and what came, for a bad value
  */
 export function pick<Options>(
   rules: { readonly [Name in keyof Options]: OptionRule<Options[Name]> },
   from: { readonly [Name in keyof Options]?: unknown },
+  path = '',
 ): Partial<Options> {
   const values = from as Record<string, unknown>
   const result: Record<string, unknown> = {}
   for (const [name, rule] of Object.entries<OptionRule<unknown>>(rules)) {
     const value = values[name]
     if (value === undefined) continue
-    if (!rule.accepts(value)) throw new InvalidOptionError(name, rule.expected, value)
+    if (!rule.accepts(value)) throw new InvalidOptionError(path + name, rule.expected, value)
     result[name] = value
   }
   return result as Partial<Options>

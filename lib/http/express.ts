@@ -38,7 +38,8 @@ export interface TribelineStoreOptions extends StoreOptions<IncomingMessage> {}
  *
  * With `readOnly`, `destroy` alone is not refused, for express-session does not say whose request it is.
  *
- * express-session itself decides whether data changed by comparing JSON, so it misses changes inside a Map or Set.
+ * express-session itself decides whether data changed by comparing JSON, so it misses changes inside a Map or Set, and a
+ * request whose session has a BigInt or a circular reference is never answered.
  */
 export class TribelineStore extends Store {
   readonly #stored: StoredSessions<IncomingMessage>

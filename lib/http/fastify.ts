@@ -15,6 +15,9 @@ export type { ClusterSessionOptions, SessionMove } from './requests/session-opti
 export { FastifySessionStore } from './stores/fastify-store.js'
 export type { StoredData, StoreOptions } from './stores/stored-sessions.js'
 
+/** What `register` takes for itself from a plugin's options, and leaves in them. */
+type OfFastify = ClusterSessionOptions & { prefix?: unknown; logLevel?: unknown; logSerializers?: unknown }
+
 /** Fastify says by its `trustProxy` whether a proxy is to be believed. */
 class FastifyExchange extends NodeExchange {
   readonly #request: FastifyRequest
@@ -49,7 +52,8 @@ export function sessionOf(request: FastifyRequest): RequestSession | undefined {
  * @throws {InvalidOptionError} when an option is out of range; `app.ready()` rejects with it.
  */
 export async function fastifySession(app: FastifyInstance, options: ClusterSessionOptions): Promise<void> {
-  const gate = new SessionGate(options)
+  const { prefix: _prefix, logLevel: _logLevel, logSerializers: _logSerializers, ...own } = options as OfFastify
+  const gate = new SessionGate<IncomingMessage>(own)
 
   app.decorateRequest<unknown, string>('session', {
     getter(this: FastifyRequest) {

@@ -24,16 +24,16 @@ export class StaticService implements MembershipService {
 }
 
 /**
- * Reads `host:port` or `[IPv6]:port`.
+ * Reads `host:port` or `[IPv6]:port`, which stands at `place` in the list of members.
  *
  * @throws {InvalidOptionError} for anything else
  */
-export function parseEndpoint(text: string): Endpoint {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text)
+export function parseEndpoint(text: unknown, place: number): Endpoint {
+  const match = typeof text === 'string' ? /^(?:\[([0-9a-fA-F:.%]+)\]|([^\s:/[\]]{1,255})):(\d{1,5})$/.exec(text) : null
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
   if (host === undefined || !(port >= 1 && port <= 65_535)) {
-    throw new InvalidOptionError('membership.members', 'a list of host:port', text)
+    throw new InvalidOptionError(`membership.members[${place}]`, "'host:port' (of IPv6 '[address]:port')", text)
   }
   return { host, port }
 }

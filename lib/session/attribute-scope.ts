@@ -32,7 +32,7 @@ export class AttributeScope {
 
   /** @throws {InvalidOptionError} for a name that no application may have, and for no list of names */
   constructor({ application = '', shared = [] }: AttributeScopeOptions) {
-    if (application !== '' && !/^[\w-]{1,64}$/.test(application)) {
+    if (application !== '' && !(typeof application === 'string' && /^[\w-]{1,64}$/.test(application))) {
       throw new InvalidOptionError('application', '1 to 64 letters, digits, - or _', application)
     }
     if (!(shared instanceof RegExp) && !Array.isArray(shared)) {

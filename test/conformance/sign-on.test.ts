@@ -212,7 +212,7 @@ const wrong: readonly (readonly [unknown, RegExp])[] = [
     /^Option signOn.reauthenticate must be left out without requireReauthentication; got a function$/,
   ],
   [{ secret: '' }, /^Option secret must be /],
-  [{ name: 'a b' }, /^Option cookie must be /],
+  [{ name: 'a b' }, /^Option signOn\.name must be a name that a cookie may have; got "a b"$/],
   [{ name: 'tribeline_route' }, /^Option signOn.name must be the name of no other cookie of ours/],
 ]
 

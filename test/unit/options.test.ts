@@ -1,4 +1,9 @@
 import test from 'ava'
+import { dispatch } from '../../lib/channel/interceptors/dispatch.js'
+import { tcpFailureDetector } from '../../lib/channel/interceptors/tcp-failure-detector.js'
+import { throughput } from '../../lib/channel/interceptors/throughput.js'
+import { createCluster } from '../../lib/cluster.js'
+import { resolveDrainOptions } from '../../lib/cluster-drain.js'
 import { type ClusterOptions, resolveClusterOptions } from '../../lib/cluster-options.js'
 import { InvalidOptionError } from '../../lib/errors.js'
 import { flag, oneOf, type RulesOf, resolve, text, wholeNumber } from '../../lib/options.js'
@@ -193,4 +198,36 @@ test('options may be resolved again, and alone', t => {
     ...resolveDeltaManagerOptions(),
     copies: 'all',
   })
+})
+
+const wrongClusters: readonly (readonly [options: unknown, message: RegExp])[] = [
+  [null, /^Option options must be an object; got null$/],
+  ['node1', /^Option options must be an object; got "node1"$/],
+  [{ session: {} }, /^Option session must be .*\(name, group, .*sessions, users, codec, runtime\); got an object$/],
+  [{ runtime: {} }, /^Option runtime must be an object with clock, random and network; got an object$/],
+  [{ interceptors: dispatch() }, /^Option interceptors must be a list of interceptors; got an object$/],
+  [{ interceptors: [dispatch] }, /^Option interceptors\[0\] must be an interceptor: .*; got a function$/],
+  [{ interceptors: [dispatch(), null] }, /^Option interceptors\[1\] must be an interceptor: .*; got null$/],
+  [{ interceptors: [{ name: 'mine', send: 1 }] }, /^Option interceptors\[0\]\.send must be a function; got 1$/],
+  [{ membership: { members: 'a:1' } }, /^Option membership\.members must be a list of 'host:port'/],
+  [{ membership: { members: ['a:1', 'b'] } }, /^Option membership\.members\[1\] must be 'host:port' .*; got "b"$/],
+  [{ membership: { members: ['http://a:1'] } }, /^Option membership\.members\[0\] must be .*; got "http:\/\/a:1"$/],
+  [{ membership: { members: ['::1:4000'] } }, /^Option membership\.members\[0\] must be .*; got "::1:4000"$/],
+]
+
+for (const [options, message] of wrongClusters) {
+  test(`no cluster of ${JSON.stringify(options)}, ${message.source.slice(0, 32)}`, async t => {
+    await t.throwsAsync(createCluster(options as ClusterOptions), { code: 'INVALID_OPTION', message })
+  })
+}
+
+test('interceptors and drains refuse what they do not know', t => {
+  const names = /must be one of the known names/
+  t.throws(() => dispatch({ messageMax: 1 } as never), { message: names })
+  t.throws(() => dispatch({ messagesMax: '5' as never }), { message: /messagesMax must be a number of at least 1/ })
+  t.throws(() => throughput({ windowMs: 0 }), { message: /^Option windowMs must be a number above 0; got 0$/ })
+  t.throws(() => tcpFailureDetector({ echoTimeout: 5 } as never), { message: names })
+  t.throws(() => tcpFailureDetector(5 as never), { message: /^Option options must be an object; got 5$/ })
+  t.throws(() => resolveDrainOptions({ grace: 5 } as never), { message: /\(server, graceMs, .*, signal\)/ })
+  t.throws(() => resolveDrainOptions(null as never), { message: /^Option options must be an object; got null$/ })
 })

@@ -1,4 +1,4 @@
-import { InvalidOptionError } from '../../errors.js'
+import { custom, type RulesOf, resolve } from '../../options.js'
 import { Prompt } from '../../transport/prompt.js'
 import { type ChannelMessage, type Interceptor, type InterceptorContext, payloadBytes } from '../interceptor.js'
 
@@ -8,6 +8,17 @@ export interface DispatchOptions {
   readonly messagesMax?: number
   /** Payload bytes waiting at most; a single message always has room. Default 67,108,864 (64 MiB). */
   readonly bytesMax?: number
+}
+
+const BOUND_EXPECTED = 'a number of at least 1'
+
+const RULES: RulesOf<Required<DispatchOptions>> = {
+  messagesMax: custom(10_000, BOUND_EXPECTED, isBound),
+  bytesMax: custom(64 * 1_048_576, BOUND_EXPECTED, isBound),
+}
+
+function isBound(value: unknown): boolean {
+  return typeof value === 'number' && value >= 1
 }
 
 /** The dispatch interceptor, with its counters. */
@@ -26,12 +37,10 @@ export interface DispatchInterceptor extends Interceptor {
  * unlike Tribes' MessageDispatchInterceptor whose threads overtake each other. A message that finds the queue full is
  * settled as `queue-full` for each of its members; stopping passes on what waits. Make one for each channel.
  *
- * @throws {InvalidOptionError} when a bound is below 1
+ * @throws {InvalidOptionError} which option, what is allowed, what came
  */
 export function dispatch(options: DispatchOptions = {}): DispatchInterceptor {
-  const { messagesMax = 10_000, bytesMax = 64 * 1_048_576 } = options
-  if (!(messagesMax >= 1)) throw new InvalidOptionError('messagesMax', 'at least 1', messagesMax)
-  if (!(bytesMax >= 1)) throw new InvalidOptionError('bytesMax', 'at least 1', bytesMax)
+  const { messagesMax, bytesMax } = resolve(RULES, options)
   return new Dispatch(messagesMax, bytesMax)
 }
 

@@ -1,11 +1,15 @@
-import { InvalidOptionError } from '../../errors.js'
 import type { SuspicionVerdict } from '../../membership/member-table-types.js'
+import { custom, type RulesOf, resolve } from '../../options.js'
 import type { Interceptor, InterceptorContext, Suspicion } from '../interceptor.js'
 
 /** How a suspicion is verified. */
 export interface TcpFailureDetectorOptions {
   /** Milliseconds to wait for an answer. Default 1,000. */
   readonly echoTimeoutMs?: number
+}
+
+const RULES: RulesOf<Required<TcpFailureDetectorOptions>> = {
+  echoTimeoutMs: custom(1_000, 'a number above 0', value => typeof value === 'number' && value > 0),
 }
 
 /** The detector, with its counters. */
@@ -25,11 +29,10 @@ const PROBES_MAX = 10
  * silence, when the old connection is heard first. One that says it leaves is asked over a fresh connection only: it
  * still answers on the old ones. Make one for each channel.
  *
- * @throws {InvalidOptionError} when `echoTimeoutMs` is not above 0
+ * @throws {InvalidOptionError} which option, what is allowed, what came
  */
 export function tcpFailureDetector(options: TcpFailureDetectorOptions = {}): TcpFailureDetector {
-  const { echoTimeoutMs = 1_000 } = options
-  if (!(echoTimeoutMs > 0)) throw new InvalidOptionError('echoTimeoutMs', 'above 0', echoTimeoutMs)
+  const { echoTimeoutMs } = resolve(RULES, options)
   let context: InterceptorContext | undefined
   const verdicts = { alive: 0, refused: 0, silent: 0, hung: 0 }
 

@@ -1,3 +1,4 @@
+import { custom, type RulesOf, resolve } from '../../options.js'
 import type { Clock } from '../../runtime/runtime.js'
 import { type Interceptor, payloadBytes } from '../interceptor.js'
 
@@ -63,15 +64,20 @@ class FlowCounter {
   }
 }
 
+const RULES: RulesOf<{ windowMs: number }> = {
+  windowMs: custom(10_000, 'a number above 0', value => typeof value === 'number' && value > 0),
+}
+
 /**
  * Counts messages and payload bytes that pass, as Tribes' ThroughputInterceptor does, and changes nothing. Make one for
  * each channel. A list of interceptors replaces the default one, so name those too.
  *
  * @param options `windowMs`: milliseconds over which the rates are averaged, default 10,000; a window ends with the
  *   first message, or snapshot, after it
+ * @throws {InvalidOptionError} which option, what is allowed, what came
  */
 export function throughput(options: { readonly windowMs?: number } = {}): ThroughputInterceptor {
-  const { windowMs = 10_000 } = options
+  const { windowMs } = resolve(RULES, options)
   const out = new FlowCounter()
   const incoming = new FlowCounter()
   let clock: Clock | undefined

@@ -43,3 +43,8 @@ function isBegin(header: string, at: number): boolean {
   if (at === 0 || header[at - 1] === ';') return true
   return at > 1 && header[at - 1] === ' ' && header[at - 2] === ';'
 }
+
+/** Whether a cookie may have this name (RFC 6265: a token). */
+export function isCookieName(name: unknown): name is string {
+  return typeof name === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(name)
+}

@@ -3,7 +3,8 @@ import { parseCookie, stringifySetCookie } from 'cookie'
 import { sign, unsign } from 'cookie-signature'
 import { LRUCache } from 'lru-cache'
 import { InvalidOptionError } from '../../errors.js'
-import { plainCookie } from './cookie-header.js'
+import { checkNames, custom, type OptionRule, pick } from '../../options.js'
+import { isCookieName, plainCookie } from './cookie-header.js'
 import { type CookieRouting, readCookieValue, writeCookieValue } from './cookie-value.js'
 
 /** Verified cookies remembered, so that a busy client's are read, and their signature computed, once. */
@@ -31,6 +32,20 @@ export interface SessionCookieOptions {
   readonly domain?: string
   /** Kept apart per top-level site (CHIPS); over TLS only. Default false. */
   readonly partitioned?: boolean
+}
+
+const isFlag = (value: unknown): boolean => typeof value === 'boolean'
+
+const RULES: { readonly [Name in keyof Required<SessionCookieOptions>]: OptionRule<unknown> } = {
+  path: custom<unknown>(undefined, "a path: '/' and what follows, without ;", isPath),
+  httpOnly: custom<unknown>(undefined, 'true or false', isFlag),
+  sameSite: custom<unknown>(undefined, "one of 'lax', 'strict', 'none'", value =>
+    ['lax', 'strict', 'none'].includes(value as string),
+  ),
+  secure: custom<unknown>(undefined, "true, false or 'auto'", value => isFlag(value) || value === 'auto'),
+  maxAge: custom<unknown>(undefined, 'a positive number of milliseconds', isDuration),
+  domain: custom<unknown>(undefined, 'a host name, without a port', isDomain),
+  partitioned: custom<unknown>(undefined, 'true or false', isFlag),
 }
 
 /** As much of a client's connection as cookies depend on. */
@@ -85,10 +100,9 @@ export class SessionCookie {
     routing: CookieRouting = 'cookie',
   ) {
     this.#secrets = secretsOf(secret)
-    const { maxAge } = options
-    if (maxAge !== undefined && !(Number.isFinite(maxAge) && maxAge > 0)) {
-      throw new InvalidOptionError('cookie.maxAge', 'a positive number of milliseconds', maxAge)
-    }
+    if (!isCookieName(name)) throw new InvalidOptionError('name', 'a name that a cookie may have', name)
+    checkNames(options, Object.keys(RULES), 'cookie.')
+    pick(RULES, options, 'cookie.')
     const isCrossSite = options.sameSite === 'none' || options.partitioned === true
     if (isCrossSite && options.secure === false) {
       throw new InvalidOptionError('cookie.secure', "true or 'auto' for what browsers take over TLS only", false)
@@ -173,17 +187,31 @@ function copied(text: string): string {
   return Buffer.from(text).toString()
 }
 
+function isPath(value: unknown): boolean {
+  return typeof value === 'string' && /^\/[ -:<-~]*$/.test(value)
+}
+
+function isDuration(value: unknown): boolean {
+  return Number.isFinite(value) && (value as number) > 0
+}
+
+function isDomain(value: unknown): boolean {
+  return typeof value === 'string' && /^\.?[a-z\d-]+(\.[a-z\d-]+)*$/i.test(value)
+}
+
 /**
  * A list of at least one secret.
  *
  * @throws {InvalidOptionError} without a secret, or with an empty one
  */
 export function secretsOf(secret: string | readonly string[]): readonly string[] {
-  const secrets = typeof secret === 'string' ? [secret] : [...(secret ?? [])]
+  const secrets: readonly unknown[] = Array.isArray(secret) ? secret : [secret]
   if (secrets.length === 0 || secrets.some(one => typeof one !== 'string' || one === '')) {
-    throw new InvalidOptionError('secret', 'a string, or a list of them, none empty', secret === '' ? 'none' : 'other')
+    // Nothing of a secret in a message: of a number, its type.
+    const got: unknown = ['string', 'object', 'undefined'].includes(typeof secret) ? secret : typeof secret
+    throw new InvalidOptionError('secret', 'a string, or a list of them, none empty', got)
   }
-  return secrets
+  return secrets as readonly string[]
 }
 
 /**

@@ -38,10 +38,10 @@ export class SessionGate<R> {
 
   /** @throws {InvalidOptionError} when an option is out of range. */
   constructor(options: SessionOptions<R>) {
+    checkSessionOptions(options)
     const { cluster, name = 'tribeline.sid', seenCookie = 'tribeline_seen' } = options
     if (typeof cluster?.sessions?.find !== 'function') throw new InvalidOptionError('cluster', 'a cluster', cluster)
     const { saveUninitialized, trustProxy, cookie } = options
-    checkSessionOptions(options)
     this.#options = options
     this.sessions = cluster.sessions
     this.#route = new RouteBinding(cluster.name, name, options)

@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http'
-import { custom, pick } from '../../options.js'
+import { checkNames, custom, pick } from '../../options.js'
 import type { AttributeScopeOptions } from '../../session/attribute-scope.js'
 import type { CommitOptions } from '../../session/session-manager.js'
+import { isCookieName } from '../cookies/cookie-header.js'
 import type { CookieRouting } from '../cookies/cookie-value.js'
 import type { SessionCookieOptions } from '../cookies/session-cookie.js'
 import type { SessionHost } from '../session-host.js'
 import { REQUEST_TEST, type RequestTest } from './request-test.js'
-import type { SessionHttpStats } from './session-http-stats.js'
+import { SessionHttpStats } from './session-http-stats.js'
 import type { SignOnOptions } from './sign-on.js'
 
 const CATCH_UP_MS_MAX = 60_000
@@ -118,9 +119,15 @@ const isTest = (value: unknown): boolean => value instanceof RegExp || isFunctio
 const isFlag = (value: unknown): boolean => typeof value === 'boolean'
 const isWait = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value <= CATCH_UP_MS_MAX
 
+const isNameOrOff = (value: unknown): boolean => value === false || isCookieName(value)
+
 /** What is read here, and by no part that checks it. */
 const RULES = {
+  name: custom<unknown>(undefined, 'a name that a cookie may have', isCookieName),
+  routeCookie: custom<unknown>(undefined, 'a name that a cookie may have, or false', isNameOrOff),
+  seenCookie: custom<unknown>(undefined, 'a name that a cookie may have, or false', isNameOrOff),
   catchUpMs: custom<unknown>(undefined, `0 to ${CATCH_UP_MS_MAX} milliseconds`, isWait),
+  stats: custom<unknown>(undefined, 'a SessionHttpStats', value => value instanceof SessionHttpStats),
   rolling: custom<unknown>(undefined, 'true or false', isFlag),
   saveUninitialized: custom<unknown>(undefined, 'true or false', isFlag),
   trustProxy: custom<unknown>(undefined, 'true or false', isFlag),
@@ -130,11 +137,31 @@ const RULES = {
   onError: custom<unknown>(undefined, 'a function', isFunction),
 }
 
+/** Those that other parts check. */
+const OTHERS: Readonly<Record<Exclude<keyof SessionOptions<never>, keyof typeof RULES>, true>> = {
+  cluster: true,
+  secret: true,
+  cookie: true,
+  routing: true,
+  signOn: true,
+  ack: true,
+  copies: true,
+  ackTimeoutMs: true,
+  detect: true,
+  merge: true,
+  maxLifetime: true,
+  application: true,
+  shared: true,
+}
+
+const NAMES: readonly string[] = [...Object.keys(OTHERS), ...Object.keys(RULES)]
+
 /**
- * Checks what no other part checks. Names it does not know may be the framework's.
+ * Checks what no other part checks, and that there is nothing that nobody knows.
  *
  * @throws {InvalidOptionError} which option, what is allowed, what came
  */
 export function checkSessionOptions(options: SessionOptions<never>): void {
+  checkNames(options, NAMES)
   pick(RULES, options)
 }

@@ -3,7 +3,7 @@ import type { Session } from '../../session/session.js'
 import type { SessionManager } from '../../session/session-manager.js'
 import { CATCH_UP_MS } from '../../session/write-token.js'
 import type { Users } from '../../users/users.js'
-import { cookieIn } from '../cookies/cookie-header.js'
+import { cookieIn, isCookieName } from '../cookies/cookie-header.js'
 import { type ClientConnection, SessionCookie, type SessionCookieOptions } from '../cookies/session-cookie.js'
 import type { SessionOptions } from './session-options.js'
 
@@ -65,6 +65,7 @@ export class SignOnGate {
       const expected = requireReauthentication ? 'a function' : 'left out without requireReauthentication'
       throw new InvalidOptionError('signOn.reauthenticate', expected, reauthenticate)
     }
+    if (!isCookieName(name)) throw new InvalidOptionError('signOn.name', 'a name that a cookie may have', name)
     this.users = cluster.users
     this.sessions = cluster.sessions
     this.reauthenticate = reauthenticate

@@ -1,5 +1,5 @@
 import { InvalidOptionError, SessionInvalidError, SessionReadOnlyError } from '../../errors.js'
-import { pick } from '../../options.js'
+import { checkNames, pick } from '../../options.js'
 import { type AttributeScopeOptions, scopeOf } from '../../session/attribute-scope.js'
 import { overridesOf } from '../../session/delta-manager-options.js'
 import type { Session } from '../../session/session.js'
@@ -44,6 +44,20 @@ export interface StoreOptions<R = any> extends Pick<CommitOptions, 'detect' | 'm
   readonly readOnly?: RequestTest<R>
 }
 
+const NAMES: readonly string[] = Object.keys({
+  cluster: true,
+  sessions: true,
+  prefix: true,
+  ttl: true,
+  maxLifetime: true,
+  touchAfterMs: true,
+  readOnly: true,
+  detect: true,
+  merge: true,
+  application: true,
+  shared: true,
+} satisfies Record<keyof StoreOptions, true>)
+
 /** What a session library keeps under an id: attributes, and the cookie apart from them. */
 export type StoredData = Record<string, unknown>
 
@@ -70,7 +84,11 @@ export class StoredSessions<R = never> {
   /** @throws {InvalidOptionError} without a cluster, or when an option is out of range. */
   constructor(options: StoreOptions<R>) {
     const sessions = options?.sessions ?? options?.cluster?.sessions
-    if (sessions === undefined) throw new InvalidOptionError('cluster', 'a cluster (or give sessions)', sessions)
+    if (typeof sessions?.find !== 'function') {
+      throw new InvalidOptionError('cluster', 'a cluster (or give sessions)', options?.cluster ?? options?.sessions)
+    }
+    // A cluster itself has sessions too, and will do.
+    if (Object.getPrototypeOf(options) === Object.prototype) checkNames(options, NAMES)
     const { prefix = '', ttl, touchAfterMs, detect, merge } = options
     if (typeof prefix !== 'string') throw new InvalidOptionError('prefix', 'a text', prefix)
     if (ttl !== undefined && !(ttl > 0)) throw new InvalidOptionError('ttl', 'a positive number of seconds', ttl)
