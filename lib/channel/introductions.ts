@@ -101,6 +101,7 @@ export class Introductions {
     const nowMs = this.#parts.awake()
     if (result.kind === 'failed') {
       this.counts.dialsFailed++
+      debug('%s:%d cannot be reached: %s', endpoint.host, endpoint.port, result.end)
       table.dialled(endpoint, { kind: 'failed' }, nowMs)
       return
     }

@@ -25,7 +25,7 @@ export function checkLimits(writes: DeltaWrites, record: ReplicaRecord | undefin
     const nameBytes = name.length > NAME_BYTES_MAX ? name.length : textBytes(name)
     const size = value?.length ?? 0
     if (nameBytes > NAME_BYTES_MAX) throw new MessageTooLargeError('An attribute name', nameBytes, NAME_BYTES_MAX)
-    if (size > VALUE_BYTES_MAX) throw new MessageTooLargeError('An attribute value', size, VALUE_BYTES_MAX)
+    if (size > VALUE_BYTES_MAX) throw new MessageTooLargeError(`The value of ${told(name)}`, size, VALUE_BYTES_MAX)
     const before = record?.attributes.get(name)
     if (before === undefined) names++
     if (value !== undefined) added += before?.value === undefined ? 1 : 0
@@ -38,4 +38,9 @@ export function checkLimits(writes: DeltaWrites, record: ReplicaRecord | undefin
   }
   if (names > NAMES_MAX) throw new MessageTooLargeError('A record', names, NAMES_MAX, 'names, removed ones included')
   if (bytes > RECORD_BYTES_MAX) throw new MessageTooLargeError('A record', bytes, RECORD_BYTES_MAX)
+}
+
+/** The name as the application knows it, without what the library puts in front. */
+function told(name: string): string {
+  return JSON.stringify(name.slice(name.lastIndexOf('\u0000') + 1))
 }
