@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type RequestListener, Server } from 'node:http'
 import { InvalidOptionError, ListenError } from '../errors.js'
-import { custom, type RulesOf, resolve, text, wholeNumber } from '../options.js'
+import { checkNames, custom, type RulesOf, resolve, text, wholeNumber } from '../options.js'
 import { createNodeRuntime } from '../runtime/node-runtime.js'
 import type { Endpoint, Listener, Runtime, Stream, StreamHandlers, Timer } from '../runtime/runtime.js'
 import { AjpConnection, type AjpContext, type AjpCounters, noCounts } from './ajp-connection.js'
@@ -205,6 +205,7 @@ export async function createAjpServer(
   options: AjpServerOptions = {},
   runtime: Pick<Runtime, 'clock' | 'network'> = createNodeRuntime(),
 ): Promise<AjpServer> {
+  checkNames(options, [...Object.keys(RULES), 'allowedRequestAttributes'])
   const { allowedRequestAttributes, ...given } = options
   const { host, port, secret, packetSize, ...limits } = resolve<ResolvedOptions>(RULES, given)
   if (allowedRequestAttributes !== undefined && !(allowedRequestAttributes instanceof RegExp)) {

@@ -49,7 +49,8 @@ class HonoExchange extends SessionExchange<Context> {
 
 /**
  * Hono middleware: sessions of the cluster as `c.get('session')` and `c.var.session`; setting it to null ends the
- * session. Unlike elsewhere it is loaded with every request that is not filtered, for Hono's variables are values.
+ * session, and anything else is reported. Unlike elsewhere it is loaded with every request that is not filtered, for
+ * Hono's variables are values.
  *
  * Changes are written when the handlers are done, also after an error, and the reply waits until they are acknowledged
  * as `ack` asks, or for `ackTimeoutMs`. What a stream changes while it is sent needs `session.save()`. Stalls of the
@@ -67,7 +68,9 @@ export function honoSession(options: HonoSessionOptions): MiddlewareHandler<Hono
     if (wait !== undefined) await wait
     c.set('session', exchange.facade)
     await next()
-    if ((c.get('session') as RequestSession | null | undefined) == null) exchange.invalidate()
+    const left = c.get('session') as RequestSession | null | undefined
+    if (left == null) exchange.invalidate()
+    else if (left !== exchange.facade) gate.report(new TypeError("c.set('session', …) takes nothing but null"), c)
     const cookies = await new Promise<readonly string[]>(resolve => exchange.conclude(resolve))
     if (exchange.takeRefusal()) {
       await c.res.body?.cancel()

@@ -8,9 +8,11 @@ import test from 'ava'
 import express from 'express'
 import session from 'express-session'
 import fastify from 'fastify'
+import { Hono } from 'hono'
 import request from 'supertest'
 import { TribelineStore } from '../../lib/http/express.js'
 import { fastifySession, sessionOf as sessionOfFastify } from '../../lib/http/fastify.js'
+import { type HonoSession, honoSession } from '../../lib/http/hono.js'
 import { type ClusterSessionOptions, clusterSession, type SessionRequest, sessionOf } from '../../lib/http/index.js'
 import { oneManager } from '../helpers/session-managers.js'
 
@@ -196,6 +198,25 @@ test('a session can be looked at and put into a text, and does not give its id a
     res.end('done')
   })
   t.is((await request(listener).get('/')).text, 'done')
+})
+
+test('Hono: the variable takes nothing but null, and what else it is given is reported', async t => {
+  const told: unknown[] = []
+  const cluster = oneManager()
+  const app = new Hono<HonoSession>()
+  app.use(honoSession({ cluster, secret, onError: error => told.push(String(error)) }))
+  app.get('/renew', c => {
+    c.get('session').regenerate().views = 1
+    return c.text('fine')
+  })
+  app.get('/wrong', c => {
+    c.set('session', { views: 1 } as never)
+    return c.text('fine')
+  })
+  t.is((await app.request('/renew')).headers.getSetCookie().length, OURS.length)
+  t.deepEqual(told, [])
+  t.is((await app.request('/wrong')).status, 200)
+  t.deepEqual(told, ["TypeError: c.set('session', …) takes nothing but null"])
 })
 
 test('behind express-session on the same request it says so, instead of failing where nobody catches', async t => {

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { createAjpServer } from '../../lib/ajp/index.js'
 import { dispatch } from '../../lib/channel/interceptors/dispatch.js'
 import { tcpFailureDetector } from '../../lib/channel/interceptors/tcp-failure-detector.js'
 import { throughput } from '../../lib/channel/interceptors/throughput.js'
@@ -221,7 +222,7 @@ for (const [options, message] of wrongClusters) {
   })
 }
 
-test('interceptors and drains refuse what they do not know', t => {
+test('interceptors, drains and AJP servers refuse what they do not know', async t => {
   const names = /must be one of the known names/
   t.throws(() => dispatch({ messageMax: 1 } as never), { message: names })
   t.throws(() => dispatch({ messagesMax: '5' as never }), { message: /messagesMax must be a number of at least 1/ })
@@ -229,5 +230,9 @@ test('interceptors and drains refuse what they do not know', t => {
   t.throws(() => tcpFailureDetector({ echoTimeout: 5 } as never), { message: names })
   t.throws(() => tcpFailureDetector(5 as never), { message: /^Option options must be an object; got 5$/ })
   t.throws(() => resolveDrainOptions({ grace: 5 } as never), { message: /\(server, graceMs, .*, signal\)/ })
+  await t.throwsAsync(
+    createAjpServer(() => {}, { prot: 8009 } as never),
+    { message: /^Option prot must be .*\(host, port, .*, allowedRequestAttributes\)/ },
+  )
   t.throws(() => resolveDrainOptions(null as never), { message: /^Option options must be an object; got null$/ })
 })
