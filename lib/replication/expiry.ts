@@ -26,8 +26,9 @@ interface Round {
 
 /**
  * Ends records nobody used for longer than they allow. The last user's member proposes, or the first by name when that
- * one is gone; every ready holder is asked, and only when all have answered or left is the expiry issued. After a
- * stall of the process nothing is expired before it has heard from a peer.
+ * one is gone; all who are present are asked, save those who would long have told that they hold the scope, and only when
+ * all have answered or left is the expiry issued. After a stall of the process nothing is expired before it has heard
+ * from a peer.
  */
 export class Expiry {
   readonly #state: ReplicaState
@@ -113,7 +114,7 @@ export class Expiry {
 
   /** Another member means to expire these: name the ones used later, which is consent for the rest. */
   check(round: number, entries: readonly CheckEntry[], from: MemberId): void {
-    if (!this.#state.ready || this.fenced) return
+    if (this.fenced) return
     const later: TouchEntry[] = []
     for (const { key, access } of entries) {
       const known = this.#state.records.peek(key)
@@ -185,7 +186,7 @@ export class Expiry {
       for (const { key } of entries) this.#fileAt(key, now + RETRY_MS)
       return
     }
-    const asked = this.#state.options.rules.checkBeforeExpire ? this.#peers.ready().map(peer => peer.id) : []
+    const asked = this.#state.options.rules.checkBeforeExpire ? this.#peers.holders(now).map(peer => peer.id) : []
     const id = this.#nextRound++
     const limits = new Map(entries.map(({ key, access }) => [key, access]))
     const round: Round = { limits, waiting: new Set(asked), startedAtMs: now, sentAtMs: now }

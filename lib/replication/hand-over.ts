@@ -1,14 +1,12 @@
 import type { MemberId } from '../membership/member.js'
 import type { AntiEntropy } from './anti-entropy.js'
-import type { Peers } from './peers.js'
+import { HEARD_WITHIN_MS, type Peers } from './peers.js'
 import type { ReplicaState } from './replica-state.js'
 import { type Digest, SeenSet } from './seen-set.js'
 import type { Touches } from './touches.js'
 
 /** What the others are asked again after. */
 const ASK_AGAIN_MS = 200
-/** Who has said nothing of this scope after so long (three heartbeats) does not take part in it: a map opened here only. */
-const HEARD_WITHIN_MS = 1_500
 
 /** What the other members are known to have when a member is about to leave. */
 export interface HandOverReport {

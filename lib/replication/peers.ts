@@ -10,9 +10,12 @@ export interface Peer {
   present: boolean
   /** It left, or a later life has its name: it does not come back and has no opinion. */
   gone: boolean
+  /** As it last said, in whichever presence: a life that is ready stays so. */
   ready: boolean
-  /** Whether anything was heard from it in this life, so that `ready` means something. */
+  /** Whether it ever said anything, so that `ready` means something. */
   heard: boolean
+  /** When this presence began. */
+  presentSinceMs: number
   /** The origin of its writes, as it last said; its id, unless that was closed. Undefined: nothing in this presence. */
   origin: MemberId | undefined
   /** Its last full digest. */
@@ -24,6 +27,8 @@ export interface Peer {
   askedAtMs: number
 }
 
+/** Who has said nothing of this scope after so long (three heartbeats) does not take part in it: a map opened here only. */
+export const HEARD_WITHIN_MS = 1_500
 /** Members remembered at most, those who are present aside. */
 const KNOWN_MAX = 4_096
 /** Lives that are over and remembered at most: each is part of every digest. */
@@ -73,6 +78,11 @@ export class Peers {
     return this.present().filter(peer => peer.ready)
   }
 
+  /** Who is present and may hold the scope, if only in part. */
+  holders(nowMs: number): Peer[] {
+    return this.present().filter(peer => peer.heard || nowMs - peer.presentSinceMs < HEARD_WITHIN_MS)
+  }
+
   /** All that are remembered, as others are told of them. */
   known(nowMs: number): KnownMember[] {
     return [...this.#peers.values()].map(({ id, name, present, gone, awaySinceMs }) => ({
@@ -94,6 +104,7 @@ export class Peers {
     this.#hash = undefined
     const peer = this.#peers.get(member.id) ?? this.#insert(member, nowMs)
     peer.present = true
+    peer.presentSinceMs = nowMs
     peer.gone = false
     peer.origin = undefined
     peer.askedAtMs = -Infinity
@@ -105,8 +116,6 @@ export class Peers {
     if (peer === undefined) return
     peer.present = false
     peer.gone ||= gone
-    peer.ready = false
-    peer.heard = false
     peer.membersHash = undefined
     peer.awaySinceMs = nowMs
     this.#hash = undefined
@@ -159,6 +168,7 @@ export class Peers {
       gone: false,
       ready: false,
       heard: false,
+      presentSinceMs: -Infinity,
       origin: undefined,
       digest: undefined,
       seen: undefined,

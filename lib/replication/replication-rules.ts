@@ -15,7 +15,7 @@ export interface ReplicationRules {
   readonly digestRanges: boolean
   /** Merging a whole record marks the dots it contains as seen. */
   readonly markRecordDots: boolean
-  /** All ready holders are asked before a record expires. */
+  /** All holders are asked before a record expires. */
   readonly checkBeforeExpire: boolean
   /** A newcomer takes over the list of absent members. */
   readonly inheritAbsent: boolean
