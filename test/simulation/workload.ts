@@ -52,8 +52,7 @@ export class Workload {
       for (const node of this.#active()) {
         for (const [key, id] of this.#world.pins) {
           if (id !== node.id || !node.replica.has(key)) continue
-          node.replica.touch(key)
-          this.#world.usedAtMs.set(key, this.#world.now)
+          this.#touch(node, key)
         }
       }
       this.#use()
@@ -75,7 +74,7 @@ export class Workload {
     const key = random.pick(keys)
     if (roll < 0.28) {
       this.#world.count('touch')
-      return replica.touch(key)
+      return this.#touch(node, key)
     }
     if (roll < 0.36) return this.#invalidate(node, key)
     this.#write(node, key)
@@ -123,9 +122,14 @@ export class Workload {
       if (!this.#running || holders.length === 0) return
       const reader = random.pick(holders)
       this.#world.count('late use')
-      reader.replica.touch(key)
+      this.#touch(reader, key)
       if (random.chance(0.2)) this.#pin(key, reader)
     })
+  }
+
+  #touch(node: SimNode, key: RecordKey): void {
+    node.replica.touch(key)
+    this.#world.used(key, node.id)
   }
 
   #write(node: SimNode, key: RecordKey): void {
@@ -174,6 +178,7 @@ export class Workload {
     const issued = run(ack === 'none' ? {} : { ack, copies, timeoutMs: random.between(200, 2_000), settled: judge })
     if (ack === 'none') world.count(`${kind} none`)
     if (issued === undefined) return undefined
+    if (!invalidates) world.used(issued.key, node.id)
     write = world.issued(issued, names, invalidates)
     if (early !== undefined) judge(early)
     // A local change is told before the delta has a name here: look again now that it has.

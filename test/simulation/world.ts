@@ -41,8 +41,6 @@ export class World {
   readonly acked: AckedWrite[] = []
   /** Records in use to the very end, and the life that uses each. */
   readonly pins: Map<RecordKey, MemberId> = new Map()
-  /** When the user of a record in use last used it. */
-  readonly usedAtMs: Map<RecordKey, number> = new Map()
   /** Milliseconds of idleness after which a record expires; absent: never. */
   readonly maxInactiveMs: Map<RecordKey, number> = new Map()
   readonly operations: Map<string, number> = new Map()
@@ -59,6 +57,8 @@ export class World {
   /** When a fault last began or ended at a member, by name. */
   readonly #disturbedAtMs = new Map<string, number>()
   readonly #excused = new Set<string>()
+  /** When each life last used a record. */
+  readonly #uses = new Map<RecordKey, Map<MemberId, number>>()
 
   constructor(cluster: SimCluster<SimNode>) {
     this.cluster = cluster
@@ -109,6 +109,18 @@ export class World {
     if (this.#excused.has(excuse)) return
     this.#excused.add(excuse)
     this.mark(`excused: ${invariant}, ${why}`)
+  }
+
+  /** A user wrote or read a record at a member. */
+  used(key: RecordKey, at: MemberId): void {
+    const uses = this.#uses.get(key)
+    if (uses === undefined) this.#uses.set(key, new Map([[at, this.now]]))
+    else uses.set(at, this.now)
+  }
+
+  /** How long ago that was last; infinite: never. What a member believes may be a write of others that came late. */
+  unusedMs(key: RecordKey, at: MemberId): number {
+    return this.now - (this.#uses.get(key)?.get(at) ?? -Infinity)
   }
 
   count(operation: string): void {

@@ -3,7 +3,8 @@ import type { Pace } from '../pace.js'
 import { type Checker, Violation } from '../world.js'
 
 /**
- * Invariant 9: what a reachable ready holder uses does not expire, and what is used to the end is there.
+ * Invariant 9: what a user uses at a reachable ready holder does not expire, and what is used to the end is there.
+ * A member's own notion of it is no measure: a write that came late it takes for a use, rightly, and says so.
  *
  * Who was asked knew of its own use when it answered, and an answer counts for four time-outs at most: a use older
  * than that, and than the messages on their way, was known to whoever let the record expire.
@@ -15,7 +16,7 @@ export function expiryInUse(pace: Pace): Checker {
     changed(node, { kind, key, cause, reason }, world) {
       const maxInactiveMs = world.maxInactiveMs.get(key)
       if (kind !== 'removed' || maxInactiveMs === undefined) return
-      const usedMs = world.now - (world.usedAtMs.get(key) ?? -Infinity)
+      const usedMs = world.unusedMs(key, node.id)
       const inUse = world.pins.get(key) === node.id && usedMs < maxInactiveMs - pace.marginMs
       if (inUse) {
         const why = world.forgettable(key, node.id) ?? world.closable(key)
@@ -27,9 +28,8 @@ export function expiryInUse(pace: Pace): Checker {
       const knownAfterMs = 4 * checkTimeoutMs + 2 * tickMs + 2 * world.delayMaxMs
       for (const user of world.live) {
         if (user === node || !user.replica.ready || !world.connected(node, user, knownAfterMs + pace.marginMs)) continue
-        const idleMs = user.replica.idleMs(key)
-        const uses = user.replica.inspect(key)?.access.origin === user.id
-        if (!uses || idleMs === undefined) continue
+        if (!user.replica.has(key)) continue
+        const idleMs = world.unusedMs(key, user.id)
         // A pause is nobody's idleness where it happened, and idleness to all others.
         if (idleMs >= world.now - (world.resumedAtMs.get(user.name) ?? -Infinity)) continue
         if (idleMs > knownAfterMs && idleMs < maxInactiveMs - pace.marginMs) {
