@@ -1,5 +1,5 @@
 import type { ReplicaOptionsInput } from '../../lib/replication/replica-options.js'
-import type { SimRandom } from '../../lib/testing/sim-random.js'
+import { SimRandom } from '../../lib/testing/sim-random.js'
 
 /** A span of milliseconds, both ends included. */
 export type Span = readonly [least: number, most: number]
@@ -101,4 +101,12 @@ export function drawPace(random: SimRandom, wanted?: PaceName): Pace {
     ...pace.replica,
   }
   return { ...pace, replica }
+}
+
+/**
+ * What a system takes of a stream before its reader has read it; in half of the seeds so little that messages wait behind
+ * each other. From a stream of lots of its own: all else a seed draws stays as it was.
+ */
+export function drawWindowBytes(seed: number): number {
+  return new SimRandom(`${seed}/windows`).pick([1_024, 4_096, 262_144, 262_144])
 }

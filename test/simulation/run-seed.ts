@@ -17,7 +17,7 @@ import { resurrection } from './checkers/resurrection.js'
 import { vanish } from './checkers/vanish.js'
 import { Faults } from './faults.js'
 import { markCounters } from './marks.js'
-import { drawPace, type Pace, type PaceName } from './pace.js'
+import { drawPace, drawWindowBytes, type Pace, type PaceName } from './pace.js'
 import { replicaStack } from './replica-stack.js'
 import type { NodeSetup, NodeStack, SimNode, StackName } from './sim-node.js'
 import { Workload } from './workload.js'
@@ -80,8 +80,10 @@ class SeedRun {
 
   constructor(seed: number, stack: StackName, broken: Partial<ReplicationRules>, wanted: PaceName | undefined) {
     this.#seed = seed
+    const windowBytes = drawWindowBytes(seed)
     const cluster: SimCluster<SimNode> = new SimCluster<SimNode>({
       seed,
+      network: { limits: { windowBytes } },
       launch: launch => this.#launch(launch, setup),
     })
     const world = new World(cluster)
@@ -93,7 +95,7 @@ class SeedRun {
     this.#faultsMs = random.between(...pace.faultsMs)
     const replica = { ...pace.replica, rules: broken }
     world.retires = replica.retireOriginAfterMs! < 10_000 && replica.forgetMemberAfterMs! > 10_000
-    this.#settings = JSON.stringify({ pace: pace.name, members: this.#names.length, ...replica })
+    this.#settings = JSON.stringify({ pace: pace.name, members: this.#names.length, windowBytes, ...replica })
     this.#checkers = [
       convergence(),
       ackedLoss(),
