@@ -103,6 +103,17 @@ export class SessionReadOnlyError extends TribelineError {
   }
 }
 
+/** A session attribute has a value that the codec cannot carry, which says so in `cause`. Nothing of that commit was written. */
+export class SessionValueError extends TribelineError {
+  /** The attribute. */
+  readonly attribute: string
+  constructor(attribute: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    super('SESSION_VALUE', `The session attribute ${JSON.stringify(attribute)} cannot be stored: ${why}`, { cause })
+    this.attribute = attribute
+  }
+}
+
 /**
  * The process stood still between reading and writing a session, and meanwhile other members changed what was to be
  * written. Nothing of that commit was written; begin again with what is there now.

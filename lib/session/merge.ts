@@ -87,7 +87,7 @@ export function mergedBy(
     const value = merge(name, { base: decode(base), mine: decode(mine), theirs: decode(theirs) })
     if (value instanceof Promise) throw new InvalidStateError('a merged value', 'a promise')
     values.set(stored, value)
-    all.set(stored, value === undefined ? undefined : codec.encode(value))
+    all.set(stored, value === undefined ? undefined : delta.encoded(stored, value))
   }
   return { writes: all, values }
 }

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError, SessionValueError } from '../errors.js'
 import type { DeltaWrites } from '../replication/delta.js'
 import { SmallMap } from '../replication/small-map.js'
 import { AttributeScope } from './attribute-scope.js'
@@ -230,8 +230,10 @@ export class SessionDelta {
   }
 
   /**
-   * The attributes to write; empty when nothing changed. Throws what the codec throws. Then see {@link kept}. With a
-   * `loan`, large ones are lent by it; not where values stay on this member.
+   * The attributes to write; empty when nothing changed. Then see {@link kept}. With a `loan`, large ones are lent by it;
+   * not where values stay on this member.
+   *
+   * @throws {SessionValueError}
    */
   writes(detection: ChangeDetection, loan?: Loan): DeltaWrites {
     const writes = new SmallMap<Uint8Array | undefined>()
@@ -252,7 +254,7 @@ export class SessionDelta {
       const before = this.base(name)
       const stays = this.#rule !== undefined && this.#isExcluded(name, cell, before)
       const lent = loan?.encode(name, value)
-      const bytes = stays ? undefined : (lent ?? this.#codec.encode(value))
+      const bytes = stays ? undefined : (lent ?? this.encoded(name, value))
       if (bytes !== undefined && !always && before !== undefined && !this.#differs(name, value, bytes, before)) {
         if (lent !== undefined) loan?.takeBack(name, lent)
         continue
@@ -276,6 +278,19 @@ export class SessionDelta {
       for (const [name, bytes] of this.#reserved) if (!sameBytes(bytes, this.base(name))) writes.set(name, bytes)
     }
     return writes
+  }
+
+  /**
+   * An attribute's bytes with another value, by its stored name.
+   *
+   * @throws {SessionValueError}
+   */
+  encoded(stored: string, value: unknown): Uint8Array {
+    try {
+      return this.#codec.encode(value)
+    } catch (error) {
+      throw new SessionValueError(this.#scope.name(stored) ?? stored, error)
+    }
   }
 
   /** What the last `writes` found to stay on this member. */
@@ -312,7 +327,7 @@ export class SessionDelta {
     const name = this.#scope.name(stored)
     if (name === undefined || this.#rule?.excludes(name, value) !== true) return false
     if (before === undefined || assigned) return true
-    return this.#differs(stored, value, this.#codec.encode(value), before)
+    return this.#differs(stored, value, this.encoded(stored, value), before)
   }
 
   /**

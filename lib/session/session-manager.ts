@@ -173,7 +173,7 @@ export interface SessionManager extends Iterable<Session> {
    * @throws {InvalidStateError} when the manager is not started, or the id given is in use
    * @throws {InvalidOptionError} when the id, the interval or the name of an attribute is not allowed
    * @throws {MessageTooLargeError} when the attributes are over the limits that `commit` names; nothing was stored
-   * @throws what the codec throws for a value that it cannot carry (the last two: with `deferred` from `commit` only)
+   * @throws {SessionValueError} as `commit` (the last two: with `deferred` from `commit` only)
    */
   create(options?: CreateSessionOptions): Session
   /**
@@ -195,7 +195,7 @@ export interface SessionManager extends Iterable<Session> {
    * @throws {SessionOvertakenError} when the process stood still since the view was loaded, and other members changed an
    *   attribute that the view changed too; nothing was written. Not with a merge function, which is asked instead
    * @throws what a merge function throws; nothing was written
-   * @throws what the codec throws for a value that it cannot carry
+   * @throws {SessionValueError} for a value that the codec cannot carry; nothing was written
    * @throws {InvalidStateError} after this member has left: nobody would get it
    */
   commit(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
