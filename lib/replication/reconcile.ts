@@ -15,7 +15,9 @@ type Chunk = Extract<ReplicationMessage, { kind: 'reconcileChunk' }>
 /** What one request covers: twice as much as the last answer did, within these bounds. */
 const REQUEST_BUCKETS_MIN = 4
 const REQUEST_BUCKETS_MAX = 64
-const REQUEST_HASHES_MAX = 2_048
+/** Keys it tells the donor that are here, of one bucket and of several: to go through them holds up the donor's deltas. */
+const BUCKET_HASHES_MAX = 2_048
+const REQUEST_HASHES_MAX = 512
 /** How often an unanswered request is repeated, each time after twice as long, up to so many times the first wait. */
 const RETRIES_MAX = 6
 const BACKOFF_MAX = 4
@@ -269,7 +271,7 @@ export class Reconcile {
       if (!isFirst && have.length + keys.length > REQUEST_HASHES_MAX) break
       buckets.push(bucket)
       for (const key of keys) {
-        if (have.length < REQUEST_HASHES_MAX) have.push({ key, hash: this.#state.hash(key)! })
+        if (have.length < BUCKET_HASHES_MAX) have.push({ key, hash: this.#state.hash(key)! })
       }
     }
     const number = ++run.requests

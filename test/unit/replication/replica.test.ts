@@ -208,6 +208,22 @@ test('what the ring no longer has is reconciled, deletions included', t => {
   t.false(b.has(gone))
 })
 
+test('a comparison of many records asks in small portions', t => {
+  const { bench, a, b } = pair({ ringBytes: 0 })
+  const keys = Array.from({ length: 4_000 }, () => a.create(new Map([['x', bytes('1')]])).key)
+  bench.flush()
+  bench.filter = message => message.kind !== 'delta'
+  for (const key of keys.filter((_, n) => n % 2 === 0)) a.write(key, new Map([['x', bytes('2')]]))
+  bench.flush()
+  bench.filter = () => true
+  bench.sent.length = 0
+  bench.run(1_200)
+  t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
+  const told = bench.sent.map(message => (message.kind === 'reconcileRequest' ? message.have.length : 0))
+  t.true(Math.max(...told) > 256)
+  t.true(Math.max(...told) <= 512, 'to go through them holds up what else the donor does')
+})
+
 test('a delta whose cause is missing is deferred and fetched', t => {
   const { bench, a, b } = pair()
   bench.filter = message => message.kind !== 'delta'
