@@ -423,7 +423,7 @@ test('a login that cannot be stored leaves the session its id', t => {
     },
   }
   session.set('cart', broken)
-  t.throws(() => a.users.login(session, 'ann'), { message: 'broken' })
+  t.throws(() => a.users.login(session, 'ann'), { code: 'SESSION_VALUE', message: /"cart" .*: broken$/ })
   t.deepEqual([session.id, session.principal, session.isRenamed], [id, undefined, false])
   session.set('cart', 2)
   a.sessions.commit(session)
