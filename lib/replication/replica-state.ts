@@ -84,7 +84,7 @@ export interface ReplicaCounters {
   removalsUpheld: number
   /**
    * Times another member had seen the same and held other records, repaired by a comparison: a bug of ours, or somebody
-   * was cut off for longer than `retireOriginAfterMs`.
+   * was cut off for longer than `retireOriginAfterMs`, or than `forgetMemberAfterMs` amid more than `originsMax` lives.
    */
   divergences: number
   /**

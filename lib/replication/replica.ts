@@ -104,6 +104,11 @@ export class Replica implements RecordStore {
     return this.#state.env.id
   }
 
+  /** For checkers: what this member's writes are numbered under. */
+  get origin(): MemberId {
+    return this.#state.origin
+  }
+
   get ready(): boolean {
     return this.#state.ready
   }

@@ -121,7 +121,7 @@ class SeedRun {
       changed: (node, change) => {
         const { kind, reason, cause, key } = change
         const isIssued = kind === 'removed' && reason === 'expired' && cause === 'local'
-        if (isIssued && !world.expired.has(key)) world.expired.set(key, world.absences.observedAtMs)
+        if (isIssued) world.expires(key, node)
         for (const checker of this.#checkers) checker.changed?.(node, change, world)
       },
     }

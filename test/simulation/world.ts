@@ -38,6 +38,8 @@ export class World {
   readonly ends: Map<RecordKey, Dot[]> = new Map()
   /** Records that some member let expire, and when absences were last looked at before the first time. */
   readonly expired: Map<RecordKey, number> = new Map()
+  /** The deltas that expired a record. */
+  readonly expiries: Map<RecordKey, Dot[]> = new Map()
   readonly acked: AckedWrite[] = []
   /** Records in use to the very end, and the life that uses each. */
   readonly pins: Map<RecordKey, MemberId> = new Map()
@@ -77,6 +79,15 @@ export class World {
     if (sinceMs === undefined) return undefined
     if (this.nodes.some(({ replica }) => replica.stats().expiriesOverflowed > 0)) return 'no room'
     return this.absences.isForgotten(user, sinceMs) ? 'user forgotten' : undefined
+  }
+
+  /** A member lets a record expire now. */
+  expires(key: RecordKey, { replica }: SimNode): void {
+    if (!this.expired.has(key)) this.expired.set(key, this.absences.observedAtMs)
+    const { origin } = replica
+    // It has seen all of its own, this one included.
+    const seq = replica.digest().find(entry => entry.origin === origin)!.base
+    this.expiries.set(key, [...(this.expiries.get(key) ?? []), { origin, seq }])
   }
 
   /** Why a record may be gone with its origin. Undefined: it may not. */

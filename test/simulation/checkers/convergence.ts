@@ -87,16 +87,18 @@ function excuseOf([first, ...others]: readonly SimNode[], world: World): Excuse 
   for (const { name, replica } of others) {
     if (hashOf(replica) === hashOf(first!.replica)) continue
     for (const [ours, theirs] of differences(replica.canonicalRecords(), first!.replica.canonicalRecords())) {
-      if ((ours === undefined || theirs === undefined) && isUpheld(keyOf(ours ?? theirs!), world)) continue
+      const key = keyOf(ours ?? theirs!)
+      if ((ours === undefined || theirs === undefined) && isUpheld(key, world)) continue
+      const holder = ours === undefined ? first!.replica : replica
       const why =
         ours === undefined || theirs === undefined
-          ? silentUse(keyOf(ours ?? theirs!), ours === undefined ? first!.replica : replica, world)
+          ? (silentUse(key, holder, world) ?? silentExpiry(key, holder, world))
           : silentWrites(ours, theirs, replica, world)
       if (why === undefined) {
         const what = `${name} and ${first!.name} have seen the same and hold other records`
         throw new Violation('1 convergence', `${what}: ${ours ?? 'none'} and ${theirs ?? 'none'}`)
       }
-      excuse = { key: keyOf(ours ?? theirs!), why }
+      excuse = { key, why }
     }
   }
   return excuse
@@ -126,6 +128,18 @@ function silentUse(key: RecordKey, holder: Replica, world: World): string | unde
   for (const origin of holder.inspect(key)?.context.keys() ?? [])
     if (isClosed(holder, origin)) return world.wronglyClosed(origin)
   return undefined
+}
+
+/** The same, the other way round: every expiry it counts as seen and never had is of an origin wrongly closed. */
+function silentExpiry(key: RecordKey, holder: Replica, world: World): string | undefined {
+  const context = holder.inspect(key)?.context
+  let why: string | undefined
+  for (const { origin, seq } of world.expiries.get(key) ?? []) {
+    if ((context?.get(origin) ?? 0) >= seq || !holder.seen(origin, seq)) continue
+    why = isClosed(holder, origin) ? world.wronglyClosed(origin) : undefined
+    if (why === undefined) return undefined
+  }
+  return why
 }
 
 /** Why two copies of a record may differ: in all that does, the later write is of an origin wrongly closed. */
