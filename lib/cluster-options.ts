@@ -3,8 +3,7 @@ import type { Interceptor } from './channel/interceptor.js'
 import { dispatch } from './channel/interceptors/dispatch.js'
 import { tcpFailureDetector } from './channel/interceptors/tcp-failure-detector.js'
 import { InvalidOptionError } from './errors.js'
-import { parseEndpoint } from './membership/static-service.js'
-import { checkNames, custom, oneOf, type RulesOf, resolve, text, wholeNumber } from './options.js'
+import { checkNames, custom, isBlock, oneOf, type RulesOf, resolve, text, wholeNumber } from './options.js'
 import { type ReplicaOptionsInput, resolveReplicaOptions } from './replication/replica-options.js'
 import type { Runtime } from './runtime/runtime.js'
 import { type DeltaManagerOptions, resolveDeltaManagerOptions } from './session/delta-manager-options.js'
@@ -132,7 +131,6 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
     throw new InvalidOptionError('membership.dropTime', expected, membership.dropTime)
   }
   checkInterceptors(interceptors)
-  membership.members.forEach(parseEndpoint)
   if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')) {
     throw new InvalidOptionError('codec', 'an object with encode and decode', codec)
   }
@@ -151,10 +149,6 @@ export function resolveClusterOptions(options: ClusterOptions, defaultName: stri
     users: resolveLoginPolicy(users, 'users.'),
     codec,
   }
-}
-
-function isBlock(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 const HOOKS = [

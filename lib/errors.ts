@@ -103,7 +103,7 @@ export class SessionReadOnlyError extends TribelineError {
   }
 }
 
-/** A session attribute has a value that the codec cannot carry, which says so in `cause`. Nothing of that commit was written. */
+/** A session attribute has a value that the codec cannot carry; why is in `cause`. Nothing of that commit was written. */
 export class SessionValueError extends TribelineError {
   /** The attribute. */
   readonly attribute: string

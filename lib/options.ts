@@ -52,6 +52,11 @@ export function text(fallback: string, pattern: RegExp, expected: string): Optio
   return { expected, fallback, accepts: value => typeof value === 'string' && pattern.test(value) }
 }
 
+/** A number above 0, also a fraction. */
+export function positive(fallback: number): OptionRule<number> {
+  return { expected: 'a number above 0', fallback, accepts: value => typeof value === 'number' && value > 0 }
+}
+
 /** Anything `accepts` says yes to. */
 export function custom<T>(fallback: T, expected: string, accepts: (value: unknown) => boolean): OptionRule<T> {
   return { expected, fallback, accepts }
@@ -80,13 +85,18 @@ export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> 
   return Object.freeze({ ...result }) as Options
 }
 
+/** Whether a value can be a block of options. */
+export function isBlock(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 /**
  * Checks that options are an object, and that each of their names is one of the `known`. `path` as with {@link resolve}.
  *
  * @throws {InvalidOptionError} naming the option, what is allowed and what came
  */
 export function checkNames(given: unknown, known: readonly string[], path = ''): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+  if (!isBlock(given)) {
     throw new InvalidOptionError(path.slice(0, -1) || 'options', 'an object', given)
   }
   for (const [name, value] of Object.entries(given)) {

@@ -1,5 +1,5 @@
 import type { SuspicionVerdict } from '../../membership/member-table-types.js'
-import { custom, type RulesOf, resolve } from '../../options.js'
+import { positive, type RulesOf, resolve } from '../../options.js'
 import type { Interceptor, InterceptorContext, Suspicion } from '../interceptor.js'
 
 /** How a suspicion is verified. */
@@ -9,7 +9,7 @@ export interface TcpFailureDetectorOptions {
 }
 
 const RULES: RulesOf<Required<TcpFailureDetectorOptions>> = {
-  echoTimeoutMs: custom(1_000, 'a number above 0', value => typeof value === 'number' && value > 0),
+  echoTimeoutMs: positive(1_000),
 }
 
 /** The detector, with its counters. */

@@ -1,4 +1,4 @@
-import { custom, type RulesOf, resolve } from '../../options.js'
+import { positive, type RulesOf, resolve } from '../../options.js'
 import type { Clock } from '../../runtime/runtime.js'
 import { type Interceptor, payloadBytes } from '../interceptor.js'
 
@@ -65,7 +65,7 @@ class FlowCounter {
 }
 
 const RULES: RulesOf<{ windowMs: number }> = {
-  windowMs: custom(10_000, 'a number above 0', value => typeof value === 'number' && value > 0),
+  windowMs: positive(10_000),
 }
 
 /**

@@ -3,8 +3,8 @@ import { parseCookie, stringifySetCookie } from 'cookie'
 import { sign, unsign } from 'cookie-signature'
 import { LRUCache } from 'lru-cache'
 import { InvalidOptionError } from '../../errors.js'
-import { checkNames, custom, type OptionRule, pick } from '../../options.js'
-import { isCookieName, plainCookie } from './cookie-header.js'
+import { checkNames, custom, flag, type OptionRule, oneOf, pick } from '../../options.js'
+import { plainCookie } from './cookie-header.js'
 import { type CookieRouting, readCookieValue, writeCookieValue } from './cookie-value.js'
 
 /** Verified cookies remembered, so that a busy client's are read, and their signature computed, once. */
@@ -34,18 +34,14 @@ export interface SessionCookieOptions {
   readonly partitioned?: boolean
 }
 
-const isFlag = (value: unknown): boolean => typeof value === 'boolean'
-
 const RULES: { readonly [Name in keyof Required<SessionCookieOptions>]: OptionRule<unknown> } = {
   path: custom<unknown>(undefined, "a path: '/' and what follows, without ;", isPath),
-  httpOnly: custom<unknown>(undefined, 'true or false', isFlag),
-  sameSite: custom<unknown>(undefined, "one of 'lax', 'strict', 'none'", value =>
-    ['lax', 'strict', 'none'].includes(value as string),
-  ),
-  secure: custom<unknown>(undefined, "true, false or 'auto'", value => isFlag(value) || value === 'auto'),
+  httpOnly: flag(true),
+  sameSite: oneOf('lax', 'lax', 'strict', 'none'),
+  secure: custom<unknown>(undefined, "true, false or 'auto'", value => typeof value === 'boolean' || value === 'auto'),
   maxAge: custom<unknown>(undefined, 'a positive number of milliseconds', isDuration),
   domain: custom<unknown>(undefined, 'a host name, without a port', isDomain),
-  partitioned: custom<unknown>(undefined, 'true or false', isFlag),
+  partitioned: flag(false),
 }
 
 /** As much of a client's connection as cookies depend on. */
@@ -100,7 +96,6 @@ export class SessionCookie {
     routing: CookieRouting = 'cookie',
   ) {
     this.#secrets = secretsOf(secret)
-    if (!isCookieName(name)) throw new InvalidOptionError('name', 'a name that a cookie may have', name)
     checkNames(options, Object.keys(RULES), 'cookie.')
     pick(RULES, options, 'cookie.')
     const isCrossSite = options.sameSite === 'none' || options.partitioned === true

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { checkNames, custom, pick } from '../../options.js'
+import { checkNames, custom, flag, pick } from '../../options.js'
 import type { AttributeScopeOptions } from '../../session/attribute-scope.js'
 import type { CommitOptions } from '../../session/session-manager.js'
 import { isCookieName } from '../cookies/cookie-header.js'
@@ -116,9 +116,7 @@ export interface ClusterSessionOptions extends SessionOptions<IncomingMessage> {
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 const isTest = (value: unknown): boolean => value instanceof RegExp || isFunction(value)
-const isFlag = (value: unknown): boolean => typeof value === 'boolean'
 const isWait = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value <= CATCH_UP_MS_MAX
-
 const isNameOrOff = (value: unknown): boolean => value === false || isCookieName(value)
 
 /** What is read here, and by no part that checks it. */
@@ -128,9 +126,9 @@ const RULES = {
   seenCookie: custom<unknown>(undefined, 'a name that a cookie may have, or false', isNameOrOff),
   catchUpMs: custom<unknown>(undefined, `0 to ${CATCH_UP_MS_MAX} milliseconds`, isWait),
   stats: custom<unknown>(undefined, 'a SessionHttpStats', value => value instanceof SessionHttpStats),
-  rolling: custom<unknown>(undefined, 'true or false', isFlag),
-  saveUninitialized: custom<unknown>(undefined, 'true or false', isFlag),
-  trustProxy: custom<unknown>(undefined, 'true or false', isFlag),
+  rolling: flag(false),
+  saveUninitialized: flag(false),
+  trustProxy: flag(false),
   filter: custom<unknown>(undefined, 'a pattern or a function', isTest),
   readOnly: REQUEST_TEST,
   onMoved: custom<unknown>(undefined, 'a function', isFunction),
