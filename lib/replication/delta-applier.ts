@@ -1,3 +1,4 @@
+import type { MemberId } from '../membership/member.js'
 import { copyOf } from '../wire/value-memory.js'
 import type { Context, Delta, DeltaWrites, RecordSnapshot } from './delta.js'
 import { encodeDelta } from './delta-codec.js'
@@ -135,7 +136,7 @@ export class DeltaApplier {
     const created = known === undefined
     const wasShown = state.changing(record, created)
     const names = record.join(snapshot, now)
-    state.markDots(creationDot(key), snapshot.context)
+    state.markDots(key, creationDot(key), snapshot.context)
     const shown = state.changed(record, 'remote', created, wasShown, names)
     if ((shown === 'again' || (shown === 'still' && isJudged)) && !isWrittenLater(record)) this.#object(key)
     return true
@@ -204,9 +205,13 @@ export class DeltaApplier {
   }
 
   #hasRoomFor({ key, context }: RecordSnapshot): boolean {
+    const state = this.#state
+    const known = state.records.peek(key)
+    // What is part of the record here is no news, even if a joining member had no room to mark it.
+    const fits = (origin: MemberId, seq: number): boolean =>
+      known?.hasApplied(origin, seq) === true || state.hasRoom(origin, seq, 1)
     const { origin, seq } = creationDot(key)
-    if (!this.#state.hasRoom(origin, seq, 1)) return false
-    return context.every(([member, last]) => this.#state.hasRoom(member, last, 1))
+    return fits(origin, seq) && context.every(([member, last]) => fits(member, last))
   }
 
   /**

@@ -21,7 +21,10 @@ export interface ReplicaOptions {
    * then the oldest expired records. Default 100,000.
    */
   readonly tombstonesMax: number
-  /** Ranges of deltas behind gaps per origin; what needs another is left to a state comparison. Default 1,024. */
+  /**
+   * Ranges of deltas behind gaps per origin; what needs another is left to a state comparison. Default 1,024; a joining
+   * member bears 8,192 in any case.
+   */
   readonly seenRangesMax: number
   /** Records asked for and not yet here, at most. Default 256. */
   readonly fetchesMax: number

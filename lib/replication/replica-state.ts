@@ -3,6 +3,7 @@ import type { MemberId } from '../membership/member.js'
 import type { FrameRoom } from '../wire/frame-space.js'
 import { BucketIndex, bucketOf } from './bucket-index.js'
 import { BucketedMap } from './bucketed-map.js'
+import { DeferredDots } from './deferred-dots.js'
 import type { Context } from './delta.js'
 import { DeltaRing } from './delta-ring.js'
 import { HybridClock, type HybridTime } from './hybrid-clock.js'
@@ -14,7 +15,7 @@ import type { RecordSummary } from './record-summary.js'
 import { type Glance, RecordTable } from './record-table.js'
 import type { AttributeWrites, Dot, RecordChange, RecordKey, RemovalReason } from './replica-contract.js'
 import type { ReplicaOptions } from './replica-options.js'
-import { SeenSet } from './seen-set.js'
+import { SEEN_RANGES_MAX, SeenSet } from './seen-set.js'
 import { creationDot } from './stamp.js'
 
 /** How a message is to be sent; see `TopicSendOptions`. */
@@ -124,6 +125,9 @@ export interface ReplicaCounters {
   originsRenewed: number
 }
 
+/** Ranges per origin while joining: all that is written to records not here yet makes gaps, which the end of it closes. */
+const JOINING_RANGES_MAX = SEEN_RANGES_MAX / 2
+
 const EXPIRED: Hash64 = { high: 0x5bd1e995, low: 0x1f123bb5 }
 
 /** The delta that invalidated a record. `early`: it came before the record's creation, so nothing else tells of the end. */
@@ -147,6 +151,8 @@ export class ReplicaState {
   readonly tombstones: BucketedMap<Tombstone> = new BucketedMap()
   /** Records that have expired: kept out of sight until nobody can object any more. */
   readonly expired: BucketedMap<true> = new BucketedMap()
+  /** What was left out while joining. */
+  readonly deferred: DeferredDots = new DeferredDots()
   readonly ring: DeltaRing
   readonly clock: HybridClock = new HybridClock()
   readonly counters: ReplicaCounters = {
@@ -285,16 +291,17 @@ export class ReplicaState {
     const glance = this.records.setPacked(key, record, hash, this.now() - record.ageMs)
     this.#count(origin, 1)
     this.inserted(key)
-    this.markDots(summary, summary.context)
+    this.markDots(key, summary, summary.context)
     this.buckets.add(bucketOf(key), key, hash)
     this.emit({ kind: 'created', key, cause: 'remote', names, record: glance })
   }
 
   /** Notes what a record contains as seen: at once, for where a comparison breaks off there is no claim at its end. */
-  markDots({ origin, seq }: Dot, context: Context): void {
+  markDots(key: RecordKey, { origin, seq }: Dot, context: Context): void {
     if (!this.options.rules.markRecordDots) return
     this.seen.add(origin, seq)
     for (const [member, last] of context) if (last !== seq || member !== origin) this.seen.add(member, last)
+    for (const dot of this.deferred.takeContained(key, context)) this.seen.add(dot.origin, dot.seq)
   }
 
   /** A record is about to change; what `changed` is to be given afterwards. */
@@ -352,7 +359,8 @@ export class ReplicaState {
    * comparison brings it.
    */
   hasRoom(origin: MemberId, seq: number, more = 0): boolean {
-    if (this.seen.fits(origin, seq, this.options.seenRangesMax - more)) return true
+    const rangesMax = this.ready ? this.options.seenRangesMax : JOINING_RANGES_MAX
+    if (this.seen.fits(origin, seq, rangesMax - more)) return true
     this.counters.withoutRoom++
     this.incomplete = true
     return false

@@ -392,7 +392,9 @@ export class Replica implements RecordStore {
     if (applied === 'refused') return 'rejected'
     if (applied === 'fetch') {
       this.#state.counters.deferred++
-      if (this.ready) this.#entropy.fetch(delta.key, from)
+      // What is not here at all while joining is on its way with the state transfer.
+      if (this.ready || this.#state.records.has(delta.key)) this.#entropy.fetch(delta.key, from)
+      if (!this.ready) this.#state.deferred.add(delta.key, delta.stamp)
     }
     const merged = applied === 'done' && (this.ready || this.has(delta.key))
     return merged || !this.#state.options.rules.ackAfterMerge ? 'applied' : 'deferred'
@@ -416,6 +418,7 @@ export class Replica implements RecordStore {
 
   #becomeReady(): void {
     this.#state.ready = true
+    this.#state.deferred.clear()
     this.#state.env.send('all', this.#entropy.digestMessage())
     this.#listener.ready?.()
   }

@@ -1,94 +1,24 @@
 import test from 'ava'
 import { MessageTooLargeError } from '../../../lib/errors.js'
 import type { MemberId } from '../../../lib/membership/member.js'
-import { encodeMessage } from '../../../lib/replication/codec.js'
 import { NO_WRITES } from '../../../lib/replication/delta.js'
-import type { ReplicationMessage } from '../../../lib/replication/messages.js'
 import { Replica } from '../../../lib/replication/replica.js'
-import { MAX_INACTIVE, type RecordChange } from '../../../lib/replication/replica-contract.js'
+import { MAX_INACTIVE } from '../../../lib/replication/replica-contract.js'
 import type { ReplicaOptionsInput } from '../../../lib/replication/replica-options.js'
 import { type AccessStamp, compareStamps } from '../../../lib/replication/stamp.js'
-import { receiveLent } from '../../helpers/lent.js'
+import { PerfectNetwork, pair } from './perfect-network.js'
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 
-/** Members on a perfect network without delay, unless a filter drops messages. */
-class Bench {
-  now = 0
-  skewMs = 0
-  readonly skewsMs = new Map<string, number>()
-  readonly members: { id: string; replica: Replica; changes: RecordChange[] }[] = []
-  readonly sent: ReplicationMessage[] = []
-  filter: (message: ReplicationMessage, from: string, to: string) => boolean = () => true
-  #queue: (() => void)[] = []
-
-  add(options: ReplicaOptionsInput = {}): Replica {
-    const id = (this.members.length + 1).toString(16).repeat(32)
-    const changes: RecordChange[] = []
-    const replica = new Replica(
-      {
-        id,
-        send: (to, message) => {
-          this.sent.push(message)
-          const raw = encodeMessage(message)
-          for (const other of this.members) {
-            if (other.id === id || (to !== 'all' && !to.includes(other.id)) || !this.filter(message, id, other.id))
-              continue
-            this.#queue.push(() => receiveLent(other.replica, raw, id))
-          }
-        },
-        monotonic: () => this.now,
-        clusterTime: () => 1_000_000 + this.now + this.skewMs + (this.skewsMs.get(id) ?? 0),
-        random: { uint32: () => 0 },
-      },
-      options,
-      { changed: change => changes.push(change) },
-    )
-    this.members.push({ id, replica, changes })
-    for (const other of this.members) {
-      if (other.id === id) continue
-      other.replica.memberAdded({ id, name: id, host: '', port: 0 })
-      replica.memberAdded({ id: other.id, name: other.id, host: '', port: 0 })
-    }
-    this.flush()
-    return replica
-  }
-
-  flush(): void {
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next()
-  }
-
-  run(ms: number): void {
-    for (const end = this.now + ms; this.now < end; this.now += 100) {
-      for (const { id, replica } of this.members) {
-        replica.tick()
-        this.flush()
-        if (this.now % 500 !== 0) continue
-        for (const other of this.members) if (other.id !== id) other.replica.advertised(replica.advertise(), id)
-        this.flush()
-      }
-    }
-  }
-}
-
-function pair(options: ReplicaOptionsInput = {}): { bench: Bench; a: Replica; b: Replica } {
-  const bench = new Bench()
-  const a = bench.add(options)
-  bench.run(1_200)
-  const b = bench.add(options)
-  bench.run(100)
-  return { bench, a, b }
-}
-
 test('alone it is ready after the join time-out, and a second member transfers at once', t => {
-  const bench = new Bench()
-  const a = bench.add()
-  bench.run(1_000)
+  const network = new PerfectNetwork()
+  const a = network.add()
+  network.run(1_000)
   t.false(a.ready)
-  bench.run(100)
+  network.run(100)
   t.true(a.ready)
   const keys = Array.from({ length: 500 }, (_, i) => a.create(new Map([['n', bytes(`${i}`)]])).key)
-  const b = bench.add()
+  const b = network.add()
   t.true(b.ready)
   t.is(b.size, 500)
   t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
@@ -97,24 +27,24 @@ test('alone it is ready after the join time-out, and a second member transfers a
 })
 
 test('a large bucket travels in pieces', t => {
-  const bench = new Bench()
-  const a = bench.add()
-  bench.run(1_100)
+  const network = new PerfectNetwork()
+  const a = network.add()
+  network.run(1_100)
   for (let i = 0; i < 40; i++) a.create(new Map([['n', new Uint8Array(300)]]))
-  const b = bench.add({ chunkBytes: 100 })
+  const b = network.add({ chunkBytes: 100 })
   t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
   t.true(b.ready)
 })
 
 test('create, write, remove an attribute and invalidate reach the other, with one change each', t => {
-  const { bench, a, b } = pair()
+  const { network, a, b } = pair()
   const { key, dot } = a.create(
     new Map([
       ['x', bytes('1')],
       ['y', bytes('2')],
     ]),
   )
-  bench.flush()
+  network.flush()
   t.like(dot, { origin: a.id, seq: 1 })
   t.deepEqual(b.attribute(key, 'x'), bytes('1'))
   b.write(
@@ -124,13 +54,13 @@ test('create, write, remove an attribute and invalidate reach the other, with on
       ['z', bytes('3')],
     ]),
   )
-  bench.flush()
+  network.flush()
   t.deepEqual([...a.attributes(key)!.keys()], ['y', 'z'])
   a.invalidate(key)
-  bench.flush()
+  network.flush()
   t.false(b.has(key))
   t.is(b.write(key, new Map()), undefined)
-  const told = bench.members[1]!.changes.map(({ kind, cause }) => `${kind} ${cause}`)
+  const told = network.members[1]!.changes.map(({ kind, cause }) => `${kind} ${cause}`)
   t.deepEqual(told, ['created remote', 'changed local', 'removed remote'])
 })
 
@@ -160,9 +90,9 @@ test('what a listener writes because of a write goes out after it', t => {
 })
 
 test('what the last delta of a record says is told where it arrives, and kept nowhere', t => {
-  const { bench, a, b } = pair()
+  const { network, a, b } = pair()
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
+  network.flush()
   b.invalidate(
     key,
     {},
@@ -171,8 +101,8 @@ test('what the last delta of a record says is told where it arrives, and kept no
       ['x', undefined],
     ]),
   )
-  bench.flush()
-  for (const { replica, changes } of bench.members) {
+  network.flush()
+  for (const { replica, changes } of network.members) {
     const before = changes.at(-1)?.before
     t.deepEqual([...(before ?? [])].sort(), [
       ['why', bytes('2')],
@@ -183,114 +113,114 @@ test('what the last delta of a record says is told where it arrives, and kept no
 })
 
 test('a lost delta is pulled after the next heartbeat', t => {
-  const { bench, a, b } = pair()
-  bench.filter = message => message.kind !== 'delta'
+  const { network, a, b } = pair()
+  network.filter = message => message.kind !== 'delta'
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
-  bench.filter = () => true
-  bench.run(600)
+  network.flush()
+  network.filter = () => true
+  network.run(600)
   t.true(b.has(key))
   t.is(b.stats().reconciles, 1)
 })
 
 test('what the ring no longer has is reconciled, deletions included', t => {
-  const { bench, a, b } = pair({ ringBytes: 0 })
+  const { network, a, b } = pair({ ringBytes: 0 })
   const gone = a.create(new Map([['x', bytes('1')]])).key
-  bench.flush()
-  bench.filter = message => message.kind !== 'delta'
+  network.flush()
+  network.filter = message => message.kind !== 'delta'
   a.invalidate(gone)
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
-  bench.filter = () => true
-  bench.run(1_200)
+  network.flush()
+  network.filter = () => true
+  network.run(1_200)
   t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
   t.true(b.has(key))
   t.false(b.has(gone))
 })
 
 test('a comparison of many records asks in small portions', t => {
-  const { bench, a, b } = pair({ ringBytes: 0 })
+  const { network, a, b } = pair({ ringBytes: 0 })
   const keys = Array.from({ length: 4_000 }, () => a.create(new Map([['x', bytes('1')]])).key)
-  bench.flush()
-  bench.filter = message => message.kind !== 'delta'
+  network.flush()
+  network.filter = message => message.kind !== 'delta'
   for (const key of keys.filter((_, n) => n % 2 === 0)) a.write(key, new Map([['x', bytes('2')]]))
-  bench.flush()
-  bench.filter = () => true
-  bench.sent.length = 0
-  bench.run(1_200)
+  network.flush()
+  network.filter = () => true
+  network.sent.length = 0
+  network.run(1_200)
   t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
-  const told = bench.sent.map(message => (message.kind === 'reconcileRequest' ? message.have.length : 0))
+  const told = network.sent.map(message => (message.kind === 'reconcileRequest' ? message.have.length : 0))
   t.true(Math.max(...told) > 256)
   t.true(Math.max(...told) <= 512, 'to go through them holds up what else the donor does')
 })
 
 test('a delta whose cause is missing is deferred and fetched', t => {
-  const { bench, a, b } = pair()
-  bench.filter = message => message.kind !== 'delta'
+  const { network, a, b } = pair()
+  network.filter = message => message.kind !== 'delta'
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
-  bench.filter = () => true
+  network.flush()
+  network.filter = () => true
   a.write(key, new Map([['y', bytes('2')]]))
-  const delta = bench.sent.findLast(message => message.kind === 'delta')!
+  const delta = network.sent.findLast(message => message.kind === 'delta')!
   t.is(b.receive(delta, a.id), 'deferred')
-  bench.flush()
+  network.flush()
   t.deepEqual([...b.attributes(key)!.keys()], ['x', 'y'])
   t.is(b.receive(delta, a.id), 'applied')
 })
 
 test('a joiner acknowledges nothing it does not hold', t => {
-  const { bench, a } = pair()
-  bench.filter = message => !message.kind.startsWith('reconcile')
-  const late = bench.add()
+  const { network, a } = pair()
+  network.filter = message => !message.kind.startsWith('reconcile')
+  const late = network.add()
   t.false(late.ready)
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
+  network.flush()
   t.true(late.has(key))
-  const other = bench.sent.findLast(message => message.kind === 'delta')!
+  const other = network.sent.findLast(message => message.kind === 'delta')!
   t.is(late.receive(other, a.id), 'applied')
   a.invalidate(key)
-  t.is(late.receive(bench.sent.findLast(message => message.kind === 'delta')!, a.id), 'deferred')
+  t.is(late.receive(network.sent.findLast(message => message.kind === 'delta')!, a.id), 'deferred')
 })
 
 test('a stamp too far ahead is rejected and not marked', t => {
-  const { bench, a, b } = pair()
-  bench.skewMs = 20_000
-  bench.filter = () => false
+  const { network, a, b } = pair()
+  network.skewMs = 20_000
+  network.filter = () => false
   const { dot } = a.create(new Map())
-  bench.skewMs = 0
-  t.is(b.receive(bench.sent.at(-1)!, a.id), 'rejected')
+  network.skewMs = 0
+  t.is(b.receive(network.sent.at(-1)!, a.id), 'rejected')
   t.false(b.seen(dot.origin, dot.seq))
   t.is(b.stats().rejectedAhead, 1)
 })
 
 test('an idle record expires everywhere, one in use nowhere', t => {
-  const { bench, a, b } = pair()
+  const { network, a, b } = pair()
   const limit: [string, Uint8Array] = [MAX_INACTIVE, bytes('5')]
   const idle = a.create(new Map([limit])).key
   const used = a.create(new Map([limit])).key
-  bench.flush()
+  network.flush()
   for (let i = 0; i < 20; i++) {
-    bench.run(1_000)
+    network.run(1_000)
     b.touch(used)
   }
   t.false(a.has(idle))
   t.false(b.has(idle))
   t.true(a.has(used))
   t.true(b.has(used))
-  const removed = bench.members[1]!.changes.find(change => change.kind === 'removed')
+  const removed = network.members[1]!.changes.find(change => change.kind === 'removed')
   t.is(removed?.reason, 'expired')
 })
 
 test("a stall is nobody's idle time", t => {
-  const { bench, a } = pair()
+  const { network, a } = pair()
   const { key } = a.create(new Map([[MAX_INACTIVE, bytes('5')]]))
-  bench.flush()
-  bench.now += 60_000
-  bench.run(1_000)
+  network.flush()
+  network.now += 60_000
+  network.run(1_000)
   t.true(a.has(key))
   t.true(a.idleMs(key)! < 2_000)
   t.is(a.stats().stalls, 1)
-  bench.run(15_000)
+  network.run(15_000)
   t.false(a.has(key))
 })
 
@@ -309,54 +239,54 @@ test('limits are refused before anything changes', t => {
 })
 
 test('tombstones stay within their bound', t => {
-  const { bench, a } = pair({ tombstonesMax: 10 })
-  bench.filter = () => false
+  const { network, a } = pair({ tombstonesMax: 10 })
+  network.filter = () => false
   for (let i = 0; i < 50; i++) a.invalidate(a.create(new Map()).key)
-  bench.run(100)
+  network.run(100)
   t.true(a.tombstones.size <= 10)
 })
 
 test('refill sends the present state of what was lost', t => {
-  const { bench, a, b } = pair()
-  bench.filter = message => message.kind !== 'delta'
+  const { network, a, b } = pair()
+  network.filter = message => message.kind !== 'delta'
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
+  network.flush()
   a.refill(b.id, new Set([key]), false)
-  bench.flush()
+  network.flush()
   t.true(b.has(key))
 })
 
 test('several joiners without anybody ready: the lowest id goes first, the others follow', t => {
-  const bench = new Bench()
-  bench.add()
-  bench.add()
-  bench.add()
-  bench.run(2_000)
-  t.true(bench.members.every(({ replica }) => replica.ready))
+  const network = new PerfectNetwork()
+  network.add()
+  network.add()
+  network.add()
+  network.run(2_000)
+  t.true(network.members.every(({ replica }) => replica.ready))
   t.deepEqual(
-    bench.members.map(({ replica }) => replica.stats().startedAlone),
+    network.members.map(({ replica }) => replica.stats().startedAlone),
     [1, 0, 0],
   )
 })
 
 test('a removed record that comes late into a bucket already compared does not stay beside its claimed removal', t => {
-  const { bench, a, b } = pair({ ringBytes: 0 })
+  const { network, a, b } = pair({ ringBytes: 0 })
   a.memberDisappeared({ id: b.id })
-  bench.filter = () => false
+  network.filter = () => false
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  const late = bench.sent.findLast(message => message.kind === 'delta')!
+  const late = network.sent.findLast(message => message.kind === 'delta')!
   const { dot } = a.invalidate(key)!
   const kept = a.create(new Map([['x', bytes('2')]])).key
-  bench.run(500)
+  network.run(500)
   t.is(a.tombstones.size, 0)
   a.memberAdded({ id: b.id, name: b.id, host: '', port: 0 })
-  bench.filter = message => message.kind !== 'reconcileRequest'
-  for (let i = 0; i < 50 && !bench.sent.some(message => message.kind === 'reconcileRequest'); i++) bench.run(100)
+  network.filter = message => message.kind !== 'reconcileRequest'
+  for (let i = 0; i < 50 && !network.sent.some(message => message.kind === 'reconcileRequest'); i++) network.run(100)
   t.is(b.receive(late, a.id), 'applied')
   t.true(b.has(key))
-  bench.filter = () => true
+  network.filter = () => true
   for (let i = 0; i < 30; i++) {
-    bench.run(100)
+    network.run(100)
     t.false(b.has(key) && b.seen(dot.origin, dot.seq))
   }
   t.false(b.has(key))
@@ -366,17 +296,17 @@ test('a removed record that comes late into a bucket already compared does not s
 })
 
 test('a step back of cluster time leaves stamps monotone, and the writes are accepted', t => {
-  const { bench, a, b } = pair()
+  const { network, a, b } = pair()
   const { key, stamp: first } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
-  bench.skewsMs.set(a.id, -5_000)
+  network.flush()
+  network.skewsMs.set(a.id, -5_000)
   const { stamp: second } = a.write(key, new Map([['x', bytes('2')]]))!
-  bench.flush()
+  network.flush()
   t.true(compareStamps(second, first) > 0)
   t.deepEqual(b.attribute(key, 'x'), bytes('2'))
-  bench.skewsMs.set(b.id, -5_000)
+  network.skewsMs.set(b.id, -5_000)
   const { stamp: third } = b.write(key, new Map([['x', bytes('3')]]))!
-  bench.flush()
+  network.flush()
   t.true(compareStamps(third, second) > 0)
   t.deepEqual(a.attribute(key, 'x'), bytes('3'))
   t.is(a.stats().rejectedAhead + b.stats().rejectedAhead, 0)
@@ -384,21 +314,21 @@ test('a step back of cluster time leaves stamps monotone, and the writes are acc
 
 for (const skewMs of [-20_000, 20_000]) {
   test(`a joiner whose clock is ${skewMs} ms off until it settles becomes equal, and its writes are accepted`, t => {
-    const bench = new Bench()
-    const a = bench.add()
-    bench.run(1_200)
+    const network = new PerfectNetwork()
+    const a = network.add()
+    network.run(1_200)
     const { key } = a.create(new Map([['x', bytes('1')]]))
     const id = '2'.repeat(32)
-    bench.skewsMs.set(id, skewMs)
-    const b = bench.add()
-    bench.run(500)
-    bench.skewsMs.set(id, 0)
-    bench.run(3_000)
+    network.skewsMs.set(id, skewMs)
+    const b = network.add()
+    network.run(500)
+    network.skewsMs.set(id, 0)
+    network.run(3_000)
     t.true(b.ready)
     t.deepEqual(b.canonicalRecords(), a.canonicalRecords())
     t.deepEqual(b.digest(), a.digest())
     b.write(key, new Map([['x', bytes('2')]]))
-    bench.flush()
+    network.flush()
     t.deepEqual(a.attribute(key, 'x'), bytes('2'))
     t.is(a.stats().rejectedAhead, 0)
   })
@@ -406,21 +336,21 @@ for (const skewMs of [-20_000, 20_000]) {
 
 /** `a` and `b` with one record that may expire, cut from each other. */
 function apart(options: ReplicaOptionsInput = {}): {
-  bench: Bench
+  network: PerfectNetwork
   a: Replica
   b: Replica
   key: string
   limit: AccessStamp
 } {
-  const { bench, a, b } = pair({ ringBytes: 0, ...options })
+  const { network, a, b } = pair({ ringBytes: 0, ...options })
   const { key } = a.create(new Map([['x', bytes('1')]]))
-  bench.flush()
+  network.flush()
   const { wallMs, counter, origin } = b.inspect(key)!.access
   a.memberDisappeared({ id: b.id })
   b.memberDisappeared({ id: a.id })
-  bench.filter = () => false
-  bench.now += 100
-  return { bench, a, b, key, limit: { wallMs, counter, origin } }
+  network.filter = () => false
+  network.now += 100
+  return { network, a, b, key, limit: { wallMs, counter, origin } }
 }
 
 function expire(replica: Replica, from: MemberId, key: string, limit: AccessStamp): void {
@@ -428,15 +358,15 @@ function expire(replica: Replica, from: MemberId, key: string, limit: AccessStam
   replica.receive({ kind: 'delta', delta: { kind: 'expire', key, stamp, deps: [], writes: NO_WRITES, limit } }, from)
 }
 
-function together({ bench, a, b }: { bench: Bench; a: Replica; b: Replica }): void {
-  bench.filter = () => true
+function together({ network, a, b }: { network: PerfectNetwork; a: Replica; b: Replica }): void {
+  network.filter = () => true
   a.memberAdded({ id: b.id, name: b.id, host: '', port: 0 })
   b.memberAdded({ id: a.id, name: a.id, host: '', port: 0 })
-  bench.run(2_000)
+  network.run(2_000)
 }
 
 test('an expired record is out of sight and not gone while somebody is away, and a later use there shows it whole', t => {
-  const { bench, a, b, key, limit } = apart()
+  const { network, a, b, key, limit } = apart()
   b.write(key, new Map([['only here', bytes('2')]]))
   const { access } = b.inspect(key)!
   a.write(key, new Map([['y', bytes('3')]]))
@@ -445,11 +375,11 @@ test('an expired record is out of sight and not gone while somebody is away, and
   t.false(b.has(key))
   t.is(b.size, 0)
   t.is(b.write(key, new Map([['x', bytes('4')]])), undefined)
-  bench.run(5_000)
+  network.run(5_000)
   t.is(b.stats().expiredKept, 1)
-  bench.now += 5
+  network.now += 5
   a.write(key, new Map([['z', bytes('5')]]))
-  together({ bench, a, b })
+  together({ network, a, b })
   for (const name of ['x', 'only here', 'y', 'z']) t.deepEqual(a.attribute(key, name), b.attribute(key, name), name)
   t.deepEqual(a.attribute(key, 'only here'), bytes('2'))
   t.deepEqual(a.digest(), b.digest())
@@ -457,14 +387,14 @@ test('an expired record is out of sight and not gone while somebody is away, and
 })
 
 test('an expired record that all have agreed on is dropped everywhere', t => {
-  const { bench, a, b } = pair()
+  const { network, a, b } = pair()
   const { key } = a.create(
     new Map([
       ['x', bytes('1')],
       [MAX_INACTIVE, bytes('1')],
     ]),
   )
-  bench.run(10_000)
+  network.run(10_000)
   for (const replica of [a, b]) {
     t.false(replica.has(key))
     t.is(replica.stats().expiredKept, 0)
@@ -473,15 +403,15 @@ test('an expired record that all have agreed on is dropped everywhere', t => {
 })
 
 test('what expired here and is unknown to the donor, who had seen it created, is not brought back by a later use', t => {
-  const { bench, a, b, key, limit } = apart()
+  const { network, a, b, key, limit } = apart()
   a.write(key, new Map([['x', bytes('2')]]))
-  const used = bench.sent.findLast(message => message.kind === 'delta')!
+  const used = network.sent.findLast(message => message.kind === 'delta')!
   a.invalidate(key)
-  bench.run(500)
+  network.run(500)
   t.is(a.tombstones.size, 0)
   expire(b, a.id, key, limit)
   t.is(b.stats().expiredKept, 1)
-  together({ bench, a, b })
+  together({ network, a, b })
   t.deepEqual(a.digest(), b.digest())
   t.is(b.stats().expiredKept, 0)
   t.is(b.receive(used, a.id), 'applied')
@@ -491,15 +421,15 @@ test('what expired here and is unknown to the donor, who had seen it created, is
 for (const ringBytes of [0, 1_000_000]) {
   const way = ringBytes === 0 ? 'comparison' : 'delta'
   test(`who comes back after being forgotten, with a record that expired meanwhile, is told of its end by ${way}`, t => {
-    const { bench, a, b, key, limit } = apart({ forgetMemberAfterMs: 1_000, ringBytes })
+    const { network, a, b, key, limit } = apart({ forgetMemberAfterMs: 1_000, ringBytes })
     expire(a, b.id, key, limit)
-    bench.run(2_000)
+    network.run(2_000)
     t.is(a.stats().expiredKept, 0)
     b.touch(key)
     expire(b, a.id, key, limit)
     t.true(b.has(key))
     t.is(b.stats().renewed, 1)
-    together({ bench, a, b })
+    together({ network, a, b })
     t.false(a.has(key))
     t.false(b.has(key))
     t.deepEqual(a.digest(), b.digest())
@@ -509,9 +439,9 @@ for (const ringBytes of [0, 1_000_000]) {
 }
 
 test('expired records stay within the bound of removals, and the oldest are dropped for good', t => {
-  const { bench, a, b } = pair({ tombstonesMax: 10 })
+  const { network, a, b } = pair({ tombstonesMax: 10 })
   a.memberDisappeared({ id: b.id })
-  bench.filter = () => false
+  network.filter = () => false
   const keys = Array.from(
     { length: 30 },
     () =>
@@ -522,7 +452,7 @@ test('expired records stay within the bound of removals, and the oldest are drop
         ]),
       ).key,
   )
-  bench.run(20_000)
+  network.run(20_000)
   t.is(a.size, 0)
   const { expiredKept, tombstones, expiriesOverflowed } = a.stats()
   t.is(expiredKept + tombstones, 10)
