@@ -1,6 +1,6 @@
 import { allAgree } from './agreement.js'
 import type { BucketedMap } from './bucketed-map.js'
-import type { Peers } from './peers.js'
+import type { Peer, Peers } from './peers.js'
 import type { RecordKey } from './replica-contract.js'
 import type { ReplicaState } from './replica-state.js'
 import { creationDot } from './stamp.js'
@@ -9,8 +9,8 @@ import { creationDot } from './stamp.js'
 const SCAN_MAX = 2_000
 
 /**
- * Forgets removals, never by age. A tombstone goes once its creation has been seen and everybody present has seen the
- * invalidation. An expired record goes only when every member, absent ones included, has told of the expiry and this
+ * Forgets removals, never by age. A tombstone goes once its creation has been seen and everybody present who takes part
+ * has seen the invalidation. An expired record goes only when every member, absent ones included, has told of the expiry and this
  * member has seen all that they had seen then: having seen an expiry is not agreeing to it.
  */
 export class TombstoneCollector {
@@ -18,6 +18,8 @@ export class TombstoneCollector {
   readonly #peers: Peers
   readonly #tombstones: Scan
   readonly #expired: Scan
+  /** Who takes part, as of this tick. */
+  #holders: readonly Peer[] = []
 
   constructor(state: ReplicaState, peers: Peers) {
     this.#state = state
@@ -29,6 +31,7 @@ export class TombstoneCollector {
   /** Not to be called while somebody is copying them. */
   tick(): void {
     const { tombstones, expired, counters } = this.#state
+    this.#holders = tombstones.size + expired.size === 0 ? [] : this.#peers.holders(this.#state.now())
     if (tombstones.size > 0) {
       for (const key of this.#tombstones.next()) {
         if (!this.#isForgettable(key)) continue
@@ -59,8 +62,7 @@ export class TombstoneCollector {
   }
 
   #allSaw(origin: string, seq: number): boolean {
-    for (const peer of this.#peers.all()) if (peer.present && !(peer.seen?.has(origin, seq) ?? false)) return false
-    return true
+    return this.#holders.every(peer => peer.seen?.has(origin, seq) === true)
   }
 }
 

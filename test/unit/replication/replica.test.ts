@@ -246,6 +246,20 @@ test('tombstones stay within their bound', t => {
   t.true(a.tombstones.size <= 10)
 })
 
+test('who is present and says nothing of these records keeps no tombstone from being forgotten', t => {
+  const { network, a, b } = pair()
+  network.run(6_000)
+  const other = 'f'.repeat(32)
+  for (const replica of [a, b]) replica.memberAdded({ id: other, name: other, host: '', port: 0 })
+  for (let i = 0; i < 5; i++) a.invalidate(a.create(new Map()).key)
+  network.flush()
+  network.run(1_000)
+  t.is(a.tombstones.size, 5, 'it may be about to say something')
+  network.run(2_000)
+  t.is(a.tombstones.size, 0)
+  t.is(b.tombstones.size, 0)
+})
+
 test('refill sends the present state of what was lost', t => {
   const { network, a, b } = pair()
   network.filter = message => message.kind !== 'delta'
