@@ -8,6 +8,7 @@ import {
   type ResolvedDrainOptions,
   resolveDrainOptions,
 } from './cluster-drain.js'
+import { Namesakes } from './cluster-namesakes.js'
 import {
   type ClusterOptions,
   checkClusterOptions,
@@ -85,7 +86,16 @@ export class Cluster extends EventEmitter<ClusterEvents> implements SessionHost 
     this.#runtime = runtime
     this.#options = options
     this.channel = channel
-    channel.on('memberAdded', member => this.emit('memberAdded', member))
+    const namesakes = new Namesakes({
+      clock: runtime.clock,
+      local: () => channel.local,
+      members: () => channel.members,
+      isStaying: () => this.#state === 'joining' || this.#state === 'ready',
+    })
+    channel.on('memberAdded', member => {
+      namesakes.added(member)
+      this.emit('memberAdded', member)
+    })
     channel.on('memberDisappeared', (member, reason) => this.emit('memberDisappeared', member, reason))
     channel.on('clockDivergence', (member, aheadMs) => this.emit('clockDivergence', member, aheadMs))
     const listeners = new Set<(change: RecordChange) => void>()

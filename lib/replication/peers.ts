@@ -8,7 +8,7 @@ export interface Peer {
   readonly id: MemberId
   readonly name: string
   present: boolean
-  /** It left, or a later life has its name: it does not come back and has no opinion. */
+  /** It left, or is away while another life has its name: it does not come back and has no opinion. */
   gone: boolean
   /** As it last said, in whichever presence: a life that is ready stays so. */
   ready: boolean
@@ -93,14 +93,9 @@ export class Peers {
     }))
   }
 
-  /** A member is there; an earlier life of the same name is over. */
+  /** A member is there; a life of the same name that is away is over. One that is there may still have to hand over. */
   added(member: Member, nowMs: number): Peer {
-    for (const peer of this.#peers.values()) {
-      if (peer.name !== member.name || peer.id === member.id) continue
-      if (peer.present) peer.awaySinceMs = nowMs
-      peer.present = false
-      peer.gone = true
-    }
+    for (const peer of this.#namesakes(member)) if (!peer.present) peer.gone = true
     this.#hash = undefined
     const peer = this.#peers.get(member.id) ?? this.#insert(member, nowMs)
     peer.present = true
@@ -115,7 +110,7 @@ export class Peers {
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     peer.present = false
-    peer.gone ||= gone
+    peer.gone ||= gone || this.#namesakes(peer).some(other => other.present)
     peer.membersHash = undefined
     peer.awaySinceMs = nowMs
     this.#hash = undefined
@@ -148,6 +143,10 @@ export class Peers {
     if (gone > GONE_MAX) this.#oldest(peer => peer.gone, gone - GONE_MAX)
     const away = this.#peers.size - KNOWN_MAX
     if (away > 0) this.#oldest(peer => !peer.present, away)
+  }
+
+  #namesakes({ id, name }: { readonly id: MemberId; readonly name: string }): Peer[] {
+    return [...this.#peers.values()].filter(peer => peer.name === name && peer.id !== id)
   }
 
   #oldest(wanted: (peer: Peer) => boolean, count: number): void {

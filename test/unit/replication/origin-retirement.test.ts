@@ -40,6 +40,7 @@ class Group {
     this.peers = new Peers({ id: this.id, name: 'a' })
     this.retirement = new OriginRetirement(this.state, this.peers, () => this.renewed++)
     this.peers.added(member(this.old), 0)
+    this.peers.disappeared(this.old, false, 0)
     this.peers.added(member(this.peer), 0)
     this.state.seen.add(this.id, 1)
     this.state.seen.add(this.old, 1)
@@ -184,6 +185,7 @@ test('beyond originsMax lives that are over are closed at once, the oldest first
   const lives = [10, 11, 12, 13].map(life)
   for (const [index, id] of lives.entries()) {
     group.nowMs = (index + 1) * 60_000
+    if (index > 0) group.peers.disappeared(lives[index - 1]!, false, group.nowMs)
     group.peers.added({ ...member(id), name: 'd' }, group.nowMs)
     group.state.seen.add(id, 1)
   }
@@ -243,6 +245,7 @@ test("a mark far ahead of the clock is nobody's to set", t => {
 test('lives that are over are few in a digest, whatever their number', t => {
   const peers = new Peers({ id: life(0), name: 'a' })
   for (let i = 1; i <= 400; i++) {
+    peers.disappeared(life(i - 1), false, i)
     peers.added(member(life(i)), i)
     peers.forget(i, HOUR_MS)
   }

@@ -10,17 +10,19 @@ export class PerfectNetwork {
   now: number = 0
   skewMs: number = 0
   readonly skewsMs: Map<string, number> = new Map()
-  readonly members: { id: string; replica: Replica; changes: RecordChange[] }[] = []
+  readonly members: { id: string; name: string; replica: Replica; changes: RecordChange[] }[] = []
   readonly sent: ReplicationMessage[] = []
   filter: (message: ReplicationMessage, from: string, to: string) => boolean = () => true
   #queue: (() => void)[] = []
 
-  add(options: ReplicaOptionsInput = {}): Replica {
+  add(options: ReplicaOptionsInput = {}, called?: string): Replica {
     const id = (this.members.length + 1).toString(16).repeat(32)
+    const name = called ?? id
     const changes: RecordChange[] = []
     const replica = new Replica(
       {
         id,
+        name,
         send: (to, message) => {
           this.sent.push(message)
           const raw = encodeMessage(message)
@@ -37,11 +39,11 @@ export class PerfectNetwork {
       options,
       { changed: change => changes.push(change) },
     )
-    this.members.push({ id, replica, changes })
+    this.members.push({ id, name, replica, changes })
     for (const other of this.members) {
       if (other.id === id) continue
-      other.replica.memberAdded({ id, name: id, host: '', port: 0 })
-      replica.memberAdded({ id: other.id, name: other.id, host: '', port: 0 })
+      other.replica.memberAdded({ id, name, host: '', port: 0 })
+      replica.memberAdded({ id: other.id, name: other.name, host: '', port: 0 })
     }
     this.flush()
     return replica
