@@ -5,6 +5,7 @@ import { FieldReader } from './codec-reader.js'
 import { readRecordUpTo } from './codec-records.js'
 import type { RecordSnapshot } from './delta.js'
 import type { Hash64 } from './mix.js'
+import { copyBytes } from './record-arena.js'
 import { NAME_BYTES_MAX, VALUE_BYTES_MAX } from './record-limits.js'
 import { type RecordSummary, summarize } from './record-summary.js'
 import type { RecordKey } from './replica-contract.js'
@@ -44,9 +45,12 @@ export class PackedRecord {
 
   /** Copies it to a place, but what is to be left where it lies: `leave` is told that, and where it belongs. The end. */
   write(bytes: Buffer, start: number, leave: (piece: Uint8Array, at: number) => void): number {
-    if (this.length < APART_BYTES) return start + this.source.copy(bytes, start, this.start, this.end)
-    leave(this.bytes, start)
-    return start
+    if (this.length >= APART_BYTES) {
+      leave(this.bytes, start)
+      return start
+    }
+    copyBytes(bytes, start, this.source, this.start, this.end)
+    return start + this.length
   }
 
   /** The bytes by themselves. */

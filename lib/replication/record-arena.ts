@@ -155,7 +155,8 @@ export class RecordArena {
       if (this.#slabOf[slot] === emptiest && this.#offsetOf[slot] === offset) {
         this.#liveBytes -= HEADER_BYTES + length
         this.#place(slot, length)
-        this.get(slot).set(slab.bytes.subarray(offset + HEADER_BYTES, offset + HEADER_BYTES + length))
+        const start = offset + HEADER_BYTES
+        copyBytes(this.memory(slot), this.start(slot), slab.bytes, start, start + length)
       }
       offset += HEADER_BYTES + length
     }
@@ -164,10 +165,13 @@ export class RecordArena {
 }
 
 /** From here on `fill` pays, whose call costs more. */
-const FILLED_BYTES_MIN = 16_384
+const FILLED_BYTES_MIN = 512
 
-/** Copies bytes into memory of an arena. Into shared memory the engine's `copy` goes word by word; `fill` does not. */
-export function copyInto(memory: Buffer, at: number, source: Buffer, start: number, end: number): void {
+/**
+ * Copies bytes into memory of an arena, or out of it. Where one side is shared the engine's `copy` goes byte by byte
+ * unless both lie on words; `fill` does not.
+ */
+export function copyBytes(memory: Buffer, at: number, source: Buffer, start: number, end: number): void {
   if (end - start < FILLED_BYTES_MIN) source.copy(memory, at, start, end)
   else memory.fill(source.subarray(start, end), at, at + end - start)
 }

@@ -6,7 +6,7 @@ import type { Due } from './due-wheel.js'
 import type { Hash64 } from './mix.js'
 import { PackedRecord, packedValue } from './packed-record.js'
 import { ReplicaRecord } from './record.js'
-import { copyInto, RecordArena } from './record-arena.js'
+import { copyBytes, RecordArena } from './record-arena.js'
 import { LooseRecord, RecordPacker } from './record-packing.js'
 import type { RecordKey } from './replica-contract.js'
 import { ShardedMap } from './sharded-map.js'
@@ -138,7 +138,7 @@ export class RecordTable {
     const memory = this.#arena.memory(slot)
     const start = this.#arena.start(slot)
     writeHeader(memory, start, hash, usedAtMs, usedAtMs, 0)
-    copyInto(memory, start + HEADER_BYTES, record.source, record.start, record.end)
+    copyBytes(memory, start + HEADER_BYTES, record.source, record.start, record.end)
     this.#entries.set(key, slot)
     return new ArrivedGlance(record, memory, start)
   }
