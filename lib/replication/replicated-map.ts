@@ -1,7 +1,9 @@
 import { Buffer } from 'node:buffer'
 import { EventEmitter } from 'node:events'
+import { COPIES_RULE, RECEIPT_TIMEOUT_RULE } from '../channel/receipt-rules.js'
 import type { SendReceipt } from '../channel/topic.js'
 import { ProtocolError } from '../errors.js'
+import { oneOf, type RulesOf, resolve } from '../options.js'
 import { decodeValue, encodeValue } from '../wire/value-codec.js'
 import { AttributeIndex } from './attribute-index.js'
 import { decodeText, encodeText } from './attribute-text.js'
@@ -45,6 +47,12 @@ export interface AckOptions {
   readonly copies?: number | 'all'
   /** Milliseconds until the receipt says `unknown`. Default 1,000. */
   readonly timeoutMs?: number
+}
+
+const ACK_RULES: RulesOf<Required<AckOptions>> = {
+  ack: oneOf('applied', 'received', 'applied'),
+  copies: COPIES_RULE,
+  timeoutMs: RECEIPT_TIMEOUT_RULE,
 }
 
 /**
@@ -121,11 +129,12 @@ export class ReplicatedMap<V> extends EventEmitter<ReplicatedMapEvents<V>> {
 
   /**
    * Stores a value, and tells how many members have it. The receipt may say `short` or `unknown`; the value is stored
-   * and spreads regardless (after `close`, when it says `short`, it does not spread). Rejects with what `set` throws.
+   * and spreads regardless (after `close`, when it says `short`, it does not spread). Rejects with what `set` throws, and
+   * with an InvalidOptionError; nothing has changed then.
    */
   setAcked(key: string, value: V, options: AckOptions = {}): Promise<SendReceipt> {
-    return new Promise(resolve => {
-      this.#set(key, value, { ack: 'applied', copies: 1, ...options, settled: resolve })
+    return new Promise(fulfil => {
+      this.#set(key, value, { ...resolve(ACK_RULES, options), settled: fulfil })
     })
   }
 

@@ -1,4 +1,6 @@
+import { COPIES_RULE, RECEIPT_TIMEOUT_RULE } from '../channel/receipt-rules.js'
 import type { AckMode } from '../channel/topic.js'
+import { InvalidOptionError } from '../errors.js'
 import { custom, flag, type Given, oneOf, pick, type RulesOf, resolve, text, wholeNumber } from '../options.js'
 import type { AttributeScopeOptions } from './attribute-scope.js'
 import { type AttributeFilter, isAttributeFilter } from './local-rule.js'
@@ -58,12 +60,8 @@ export type OverridableOptions = Required<
 
 const OVERRIDABLE_RULES: RulesOf<OverridableOptions> = {
   ack: oneOf('applied', 'none', 'received', 'applied'),
-  copies: custom<number | 'all'>(
-    1,
-    "a whole number from 0, or 'all'",
-    value => value === 'all' || (Number.isSafeInteger(value) && (value as number) >= 0),
-  ),
-  ackTimeoutMs: wholeNumber(1_000, 1, 2_147_483_647),
+  copies: COPIES_RULE,
+  ackTimeoutMs: RECEIPT_TIMEOUT_RULE,
   detect: oneOf('modified', 'set', 'modified', 'get', 'all'),
   merge: custom<MergeStrategy>('attribute', MERGE_EXPECTED, isMergeStrategy),
   maxLifetime: wholeNumber(0, 0, MAX_INTERVAL_SECONDS),
@@ -102,6 +100,32 @@ export function resolveDeltaManagerOptions(options?: DeltaManagerOptions): Requi
  */
 export function overridesOf(options: Given<OverridableOptions>): Partial<OverridableOptions> {
   return pick<OverridableOptions>(OVERRIDABLE_RULES, options)
+}
+
+/**
+ * Checks how one write is to be acknowledged.
+ *
+ * @throws {InvalidOptionError} which option, what is allowed, what came
+ */
+export function checkReceiptOptions({ ack, copies, ackTimeoutMs }: Given<OverridableOptions>): void {
+  if (ack !== undefined) check('ack', ack)
+  if (copies !== undefined) check('copies', copies)
+  if (ackTimeoutMs !== undefined) check('ackTimeoutMs', ackTimeoutMs)
+}
+
+/**
+ * Checks what one commit takes for a change, and what becomes of others' changes.
+ *
+ * @throws {InvalidOptionError} which option, what is allowed, what came
+ */
+export function checkChangeOptions({ detect, merge }: Given<OverridableOptions>): void {
+  if (detect !== undefined) check('detect', detect)
+  if (merge !== undefined) check('merge', merge)
+}
+
+function check(name: keyof OverridableOptions, value: unknown): void {
+  const { accepts, expected } = OVERRIDABLE_RULES[name]
+  if (!accepts(value)) throw new InvalidOptionError(name, expected, value)
 }
 
 function isNames(value: unknown): boolean {

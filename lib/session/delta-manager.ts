@@ -7,8 +7,7 @@ import { SmallMap } from '../replication/small-map.js'
 import type { Freshness } from '../replication/stall-fence.js'
 import type { Random } from '../runtime/runtime.js'
 import { AttributeScope, isAttribute } from './attribute-scope.js'
-import type { DeltaManagerOptions } from './delta-manager-options.js'
-import { resolveDeltaManagerOptions } from './delta-manager-options.js'
+import { checkChangeOptions, type DeltaManagerOptions, resolveDeltaManagerOptions } from './delta-manager-options.js'
 import { LargeAttributes } from './large-attributes.js'
 import { Loan } from './loan.js'
 import { LocalAttributes } from './local-attributes.js'
@@ -207,6 +206,7 @@ export class DeltaManager implements SessionManager {
   commit(session: Session, options: CommitOptions = {}): Promise<SendReceipt> | undefined {
     if (session.isInvalidated) return undefined
     if (session.isReadOnly) return this.#unchanged()
+    checkChangeOptions(options)
     const { key } = session
     if (key === undefined) return this.#commitNew(session, options)
     const loan = new Loan()
@@ -262,12 +262,12 @@ export class DeltaManager implements SessionManager {
     if (key === undefined) return undefined
     const last = endingOf(options.why ?? (session.principal === undefined ? undefined : 'logout'))
     const { store } = this.#parts
+    const send = this.#sending(session, options)
     // A record hidden behind this one must not come to light under an id that was logged out.
     const rivals = this.#directory.index.shows(key)
       ? this.#directory.index.claimants(session.id).filter(other => other !== key)
       : []
     for (const rival of rivals) store.invalidate(rival)
-    const send = this.#sending(session, options)
     return this.#sent(session, store.invalidate(key, send, last), send)
   }
 

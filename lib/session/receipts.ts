@@ -1,7 +1,7 @@
 import type { SendReceipt } from '../channel/topic.js'
 import { SendError } from '../errors.js'
 import type { WriteOptions } from '../replication/replica-contract.js'
-import type { DeltaManagerOptions } from './delta-manager-options.js'
+import { checkReceiptOptions, type DeltaManagerOptions } from './delta-manager-options.js'
 import type { CommitOptions } from './session-manager.js'
 
 /** What receipts wait for unless a commit says otherwise. */
@@ -30,8 +30,13 @@ export class Receipts<Subject> {
     this.#fellShort = fellShort
   }
 
-  /** The receipt of a write that is about to be issued with it. */
+  /**
+   * The receipt of a write that is about to be issued with it.
+   *
+   * @throws {InvalidOptionError} for `ack`, `copies`, `ackTimeoutMs` that are none; nothing has happened then
+   */
   of(subject: Subject, options: CommitOptions, over?: ReadonlyMap<string, Uint8Array>): PendingReceipt<Subject> {
+    checkReceiptOptions(options)
     return new PendingReceipt(this, subject, options, over)
   }
 

@@ -196,6 +196,7 @@ export interface SessionManager extends Iterable<Session> {
    *   attribute that the view changed too; nothing was written. Not with a merge function, which is asked instead
    * @throws what a merge function throws; nothing was written
    * @throws {SessionValueError} for a value that the codec cannot carry; nothing was written
+   * @throws {InvalidOptionError} which option, what is allowed, what came; nothing was written
    * @throws {InvalidStateError} after this member has left: nobody would get it
    */
   commit(session: Session, options?: CommitOptions): Promise<SendReceipt> | undefined
@@ -203,6 +204,9 @@ export interface SessionManager extends Iterable<Session> {
    * Ends a session for good: here at once, elsewhere as the receipt tells. Undefined: it was not stored, or has ended
    * already. With `onShortfall: 'throw'` the promise rejects with a {@link SendError} if too few acknowledged; the
    * session has ended nevertheless.
+   *
+   * @throws {InvalidOptionError} which option, what is allowed, what came; nothing has happened then
+   * @throws {InvalidStateError} after this member has left
    */
   invalidate(session: Session, options?: InvalidateOptions): Promise<SendReceipt> | undefined
   /** Milliseconds since the epoch on this host, the clock that cookie dates are made by. */

@@ -276,6 +276,8 @@ export class Session {
    * Gives the session a new random id (against session fixation: call it at login). Attributes stay where they are;
    * the old id is dead at once here and on each member as the change arrives. Undefined: it is not stored yet, or has
    * ended; otherwise the receipt, as of a commit.
+   *
+   * @throws as `invalidate`
    */
   changeId(options?: CommitOptions): Promise<SendReceipt> | undefined {
     this.#checkWritable()

@@ -134,6 +134,15 @@ test('sets, reads and deletes on both members, with events', async t => {
   )
 })
 
+test('setAcked refuses options that are none, and nothing has changed', async t => {
+  const { a } = pair()
+  for (const options of [{ ack: 'none' }, { copies: 1.5 }, { timeoutMs: -1 }, { acks: 'applied' }]) {
+    const [name] = Object.keys(options)
+    await t.throwsAsync(a.setAcked('k', 1, options as object), { code: 'INVALID_OPTION', message: new RegExp(name!) })
+  }
+  t.false(a.has('k'))
+})
+
 test('setAcked tells how many members have the value', async t => {
   const { a } = pair()
   const receipt = await a.setAcked('k', 1)
