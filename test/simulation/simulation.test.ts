@@ -26,7 +26,7 @@ const KILLERS: { readonly [rule in RuleName]: number } = {
   markRecordDots: 81,
   checkBeforeExpire: 37,
   inheritAbsent: 137,
-  expiredTombstoneNeedsAgreement: 173,
+  expiredTombstoneNeedsAgreement: 61,
   renewAsDelta: 11,
   removalAsDelta: 15,
   absorbingInvalidate: 7,
