@@ -8,7 +8,7 @@ export interface Peer {
   readonly id: MemberId
   readonly name: string
   present: boolean
-  /** It left, or is away while another life has its name: it does not come back and has no opinion. */
+  /** It left, or is away and its name has gone over to another life: it does not come back and has no opinion. */
   gone: boolean
   /** As it last said, in whichever presence: a life that is ready stays so. */
   ready: boolean
@@ -110,7 +110,7 @@ export class Peers {
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     peer.present = false
-    peer.gone ||= gone || this.#namesakes(peer).some(other => other.present)
+    peer.gone ||= gone || this.#isReplaced(peer)
     peer.membersHash = undefined
     peer.awaySinceMs = nowMs
     this.#hash = undefined
@@ -126,7 +126,7 @@ export class Peers {
       const known = this.#peers.get(id)
       if (known === undefined && this.#peers.size >= KNOWN_MAX) continue
       const peer = known ?? this.#insert({ id, name }, nowMs - awayMs)
-      if (!peer.present) peer.gone ||= gone || name === this.#self.name
+      if (!peer.present) peer.gone ||= gone || (known === undefined && this.#isReplaced(peer))
       this.#hash = undefined
     }
   }
@@ -143,6 +143,16 @@ export class Peers {
     if (gone > GONE_MAX) this.#oldest(peer => peer.gone, gone - GONE_MAX)
     const away = this.#peers.size - KNOWN_MAX
     if (away > 0) this.#oldest(peer => !peer.present, away)
+  }
+
+  /**
+   * Whether a later life of its name is here. An earlier one says nothing: two that are cut off together do not
+   * disappear at once, and the one that goes on may be the first to.
+   */
+  #isReplaced(peer: Peer): boolean {
+    const { id, name } = this.#self
+    if (name === peer.name && id > peer.id) return true
+    return this.#namesakes(peer).some(other => other.present && other.id > peer.id)
   }
 
   #namesakes({ id, name }: { readonly id: MemberId; readonly name: string }): Peer[] {
