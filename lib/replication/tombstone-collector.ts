@@ -10,8 +10,8 @@ const SCAN_MAX = 2_000
 
 /**
  * Forgets removals, never by age. A tombstone goes once its creation has been seen and everybody present who takes part
- * has seen the invalidation. An expired record goes only when every member, absent ones included, has told of the expiry and this
- * member has seen all that they had seen then: having seen an expiry is not agreeing to it.
+ * has seen the invalidation. An expired record goes only when every member, absent ones included, has told of the expiry
+ * and this member has seen all that they had seen then: having seen an expiry is not agreeing to it.
  */
 export class TombstoneCollector {
   readonly #state: ReplicaState
