@@ -1,8 +1,8 @@
 import type { Member } from './membership/member.js'
 import type { Clock } from './runtime/runtime.js'
 
-/** A restart may begin the next life, under the same name, before it ends this one: no mistake for so long. */
-const OVERLAP_MS = 10_000
+/** A restart may begin the next life, wait until that is healthy, and only then end this one: no mistake for so long. */
+const OVERLAP_MS = 60_000
 
 /** What is looked at, as it is then. */
 export interface NamesakesParts {
@@ -14,8 +14,8 @@ export interface NamesakesParts {
 }
 
 /**
- * Warns once, by a process warning, of another live member that has this one's name and stays. Of two it is the one that
- * started first, for it knows that it is not being replaced.
+ * Warns once, by a process warning, of another live member that has this one's name and stays. Of two the one that
+ * started first does: if the other took its place, it would be about to go.
  */
 export class Namesakes {
   readonly #parts: NamesakesParts
@@ -29,7 +29,7 @@ export class Namesakes {
   /** A member is there. */
   added({ id, name }: Member): void {
     const local = this.#parts.local()
-    if (this.#isTold || name !== local.name || id < local.id) return
+    if (name !== local.name || id < local.id) return
     this.#parts.clock.setTimer(OVERLAP_MS, () => {
       const other = this.#parts.members().find(member => member.id === id)
       if (other !== undefined && this.#parts.isStaying()) this.#tell(other)

@@ -66,9 +66,10 @@ export class BucketIndex {
    */
   changing(record: ChangedRecord): void {
     if (record.counted !== undefined) return
+    // Before it is among them: what is counted now has not changed yet.
+    if (this.#changed.length >= CHANGED_MAX) this.#count()
     record.counted = record.hash
     this.#changed.push(record)
-    if (this.#changed.length > CHANGED_MAX) this.#count()
   }
 
   #count(): void {

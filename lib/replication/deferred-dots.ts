@@ -6,7 +6,8 @@ const DOTS_MAX = 65_536
 
 /**
  * Deltas a joining member had to leave out since their record was not here, or not as far as they build on it. When the
- * record comes it contains most of them: whoever has applied one write of an origin to a record has applied those before.
+ * record comes it contains most of them: a write says what it builds on (`deps`), so where one of an origin is applied to
+ * a record, those before it are.
  */
 export class DeferredDots {
   readonly #byKey = new Map<RecordKey, Dot[]>()
@@ -20,8 +21,8 @@ export class DeferredDots {
     else dots.push({ origin, seq })
   }
 
-  /** Those of a record that are part of it by its context; none of the record's are remembered any more. */
-  takeContained(key: RecordKey, context: Context): readonly Dot[] {
+  /** Forgets those of a record that is here now; the ones that are part of it by its context. */
+  take(key: RecordKey, context: Context): readonly Dot[] {
     const dots = this.#byKey.get(key)
     if (dots === undefined) return []
     this.#byKey.delete(key)

@@ -1,4 +1,3 @@
-import type { MemberId } from '../membership/member.js'
 import { copyOf } from '../wire/value-memory.js'
 import type { Context, Delta, DeltaWrites, RecordSnapshot } from './delta.js'
 import { encodeDelta } from './delta-codec.js'
@@ -205,13 +204,9 @@ export class DeltaApplier {
   }
 
   #hasRoomFor({ key, context }: RecordSnapshot): boolean {
-    const state = this.#state
-    const known = state.records.peek(key)
-    // What is part of the record here is no news, even if a joining member had no room to mark it.
-    const fits = (origin: MemberId, seq: number): boolean =>
-      known?.hasApplied(origin, seq) === true || state.hasRoom(origin, seq, 1)
     const { origin, seq } = creationDot(key)
-    return fits(origin, seq) && context.every(([member, last]) => fits(member, last))
+    if (!this.#state.hasRoom(origin, seq, 1)) return false
+    return context.every(([member, last]) => this.#state.hasRoom(member, last, 1))
   }
 
   /**

@@ -155,7 +155,7 @@ export class Peers {
     return this.#namesakes(peer).some(other => other.present && other.id > peer.id)
   }
 
-  #namesakes({ id, name }: { readonly id: MemberId; readonly name: string }): Peer[] {
+  #namesakes({ id, name }: Pick<Member, 'id' | 'name'>): Peer[] {
     return [...this.#peers.values()].filter(peer => peer.name === name && peer.id !== id)
   }
 

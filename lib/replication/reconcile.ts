@@ -134,6 +134,7 @@ export class Reconcile {
       return this.abandon()
     }
     run.seen = SeenSet.from(message.digest)
+    state.donorSeen = run.seen
     run.claim = message.digest
     run.atOdds = state.seen.isAtOdds(message.digest)
     this.#inherit(message)
@@ -222,10 +223,15 @@ export class Reconcile {
   abandon(): void {
     const run = this.#running
     if (run === undefined) return
-    this.#running = undefined
+    this.#end()
     this.#state.counters.reconcilesAbandoned++
     this.#interrupted = run.seen !== undefined
     this.#finished(false)
+  }
+
+  #end(): void {
+    this.#running = undefined
+    this.#state.donorSeen = undefined
   }
 
   #current(id: number, from: MemberId): Running | undefined {
@@ -251,7 +257,7 @@ export class Reconcile {
       for (const lane of run.lanes) if (lane.todo.length > 0) this.#request(lane, run)
       return
     }
-    this.#running = undefined
+    this.#end()
     const claimed = !run.tainted
     if (claimed) {
       for (const key of run.gone) this.#applier.drop(key, run.seen!, run.atOdds)

@@ -23,7 +23,7 @@ export interface ReplicaOptions {
   readonly tombstonesMax: number
   /**
    * Ranges of deltas behind gaps per origin; what needs another is left to a state comparison. Default 1,024; a joining
-   * member bears 8,192 in any case.
+   * member bears 12,288 in any case.
    */
   readonly seenRangesMax: number
   /** Records asked for and not yet here, at most. Default 256. */

@@ -125,8 +125,12 @@ export interface ReplicaCounters {
   originsRenewed: number
 }
 
-/** Ranges per origin while joining: all that is written to records not here yet makes gaps, which the end of it closes. */
-const JOINING_RANGES_MAX = SEEN_RANGES_MAX / 2
+/**
+ * Ranges per origin while joining. Of what the donor had seen at the start, which comes in no order and is claimed at the
+ * end, few are marked, or nothing would be left for what is written meanwhile: a gap for each record not here yet.
+ */
+const JOINING_RANGES_MAX = (3 * SEEN_RANGES_MAX) / 4
+const TRANSFERRED_RANGES_MAX = SEEN_RANGES_MAX / 4
 
 const EXPIRED: Hash64 = { high: 0x5bd1e995, low: 0x1f123bb5 }
 
@@ -151,6 +155,8 @@ export class ReplicaState {
   readonly tombstones: BucketedMap<Tombstone> = new BucketedMap()
   /** Records that have expired: kept out of sight until nobody can object any more. */
   readonly expired: BucketedMap<true> = new BucketedMap()
+  /** What the donor of a comparison under way had seen at its start. */
+  donorSeen: SeenSet | undefined
   /** What was left out while joining. */
   readonly deferred: DeferredDots = new DeferredDots()
   readonly ring: DeltaRing
@@ -299,9 +305,14 @@ export class ReplicaState {
   /** Notes what a record contains as seen: at once, for where a comparison breaks off there is no claim at its end. */
   markDots(key: RecordKey, { origin, seq }: Dot, context: Context): void {
     if (!this.options.rules.markRecordDots) return
-    this.seen.add(origin, seq)
-    for (const [member, last] of context) if (last !== seq || member !== origin) this.seen.add(member, last)
-    for (const dot of this.deferred.takeContained(key, context)) this.seen.add(dot.origin, dot.seq)
+    this.#mark(origin, seq)
+    for (const [member, last] of context) if (last !== seq || member !== origin) this.#mark(member, last)
+    for (const dot of this.deferred.take(key, context)) this.#mark(dot.origin, dot.seq)
+  }
+
+  #mark(origin: MemberId, seq: number): void {
+    const isTransferred = !this.ready && this.donorSeen?.has(origin, seq) === true
+    this.seen.add(origin, seq, isTransferred ? TRANSFERRED_RANGES_MAX : SEEN_RANGES_MAX)
   }
 
   /** A record is about to change; what `changed` is to be given afterwards. */

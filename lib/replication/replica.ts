@@ -392,9 +392,9 @@ export class Replica implements RecordStore {
     if (applied === 'refused') return 'rejected'
     if (applied === 'fetch') {
       this.#state.counters.deferred++
+      if (!this.ready) this.#state.deferred.add(delta.key, delta.stamp)
       // What is not here at all while joining is on its way with the state transfer.
       if (this.ready || this.#state.records.has(delta.key)) this.#entropy.fetch(delta.key, from)
-      if (!this.ready) this.#state.deferred.add(delta.key, delta.stamp)
     }
     const merged = applied === 'done' && (this.ready || this.has(delta.key))
     return merged || !this.#state.options.rules.ackAfterMerge ? 'applied' : 'deferred'

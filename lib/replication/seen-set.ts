@@ -175,13 +175,13 @@ export class SeenSet {
     return this.#origins.get(origin)?.base ?? 0
   }
 
-  /** Marks one dot; `false` beyond SEEN_RANGES_MAX. */
-  add(origin: MemberId, seq: number): boolean {
-    return this.addRange(origin, seq, seq)
+  /** Marks one dot; `false` beyond so many ranges. */
+  add(origin: MemberId, seq: number, rangesMax: number = SEEN_RANGES_MAX): boolean {
+    return this.addRange(origin, seq, seq, rangesMax)
   }
 
-  /** Marks a range; `false` beyond SEEN_RANGES_MAX. */
-  addRange(origin: MemberId, from: number, to: number): boolean {
+  /** Marks a range; `false` beyond so many ranges. */
+  addRange(origin: MemberId, from: number, to: number, rangesMax: number = SEEN_RANGES_MAX): boolean {
     let entry = this.#entry(origin)
     if (entry === undefined) {
       if (origin < this.#firstOpenId) return true
@@ -200,7 +200,7 @@ export class SeenSet {
           ranges.removeUpTo(next[1])
         }
       }
-    } else if (ranges.add(from, to, SEEN_RANGES_MAX) === undefined) return false
+    } else if (ranges.add(from, to, rangesMax) === undefined) return false
     this.#digest = undefined
     this.#bases = undefined
     return true

@@ -96,3 +96,38 @@ test('writes to records here and not yet here make more gaps than a ready member
   t.deepEqual(newcomer.digest(), holder.digest())
   t.is(newcomer.stats().reconciles, 1)
 })
+
+test('the scatter of a large transfer leaves room for what is written meanwhile', t => {
+  const network = new PerfectNetwork()
+  const holder = network.add()
+  network.run(1_200)
+  const keys = Array.from({ length: 80_000 }, () => holder.create(new Map([['x', new Uint8Array(8)]])).key)
+  network.sent.length = 0
+  let pieces = 0
+  let lost: RecordKey | undefined
+  network.filter = (message, _from, to) => {
+    if (message.kind !== 'reconcileChunk') return message.kind !== 'delta' || message.delta.key !== lost
+    pieces++
+    const held = network.members.find(({ id }) => id === to)!.replica
+    for (let n = 0; n < 20; n++) write(holder, keys[(pieces * 20 + n) * 13]!, pieces)
+    if (pieces !== 120) return true
+    const known = [...held.keys()].at(-1)!
+    lost = known
+    write(holder, known, 1)
+    lost = undefined
+    write(holder, known, 2)
+    return true
+  }
+  const newcomer = network.add()
+  t.true(newcomer.ready)
+  t.true(pieces > 180)
+  const { withoutRoom, deferred, fetches } = newcomer.stats()
+  t.is(withoutRoom, 0)
+  t.true(deferred > 500)
+  t.is(fetches, 1)
+  network.filter = () => true
+  network.run(1_200)
+  t.deepEqual(newcomer.digest(), holder.digest())
+  t.deepEqual(newcomer.bucketHashes(), holder.bucketHashes())
+  t.is(newcomer.stats().reconciles, 1)
+})
