@@ -77,12 +77,20 @@ export function resolve<Options>(rules: RulesOf<Options>, given: Given<Options> 
     const value = values[name]
     if (!isRule(rule))
       result[name] = resolve<unknown>(rule as RulesOf<unknown>, value as Given<unknown>, `${path}${name}.`)
-    else if (value === undefined) result[name] = rule.fallback
-    else if (rule.accepts(value)) result[name] = value
-    else throw new InvalidOptionError(path + name, rule.expected, value)
+    else result[name] = value === undefined ? rule.fallback : accepted(rule, value, path + name)
   }
   // A copy, as the engine keeps what was filled name by name as a hash table, which every look would go through.
   return Object.freeze({ ...result }) as Options
+}
+
+/**
+ * The value of one option, as it came.
+ *
+ * @throws {InvalidOptionError} naming the option, what is allowed and what came
+ */
+export function accepted(rule: OptionRule<unknown>, value: unknown, name: string): unknown {
+  if (!rule.accepts(value)) throw new InvalidOptionError(name, rule.expected, value)
+  return value
 }
 
 /** Whether a value can be a block of options. */
@@ -120,9 +128,7 @@ export function pick<Options>(
   const result: Record<string, unknown> = {}
   for (const [name, rule] of Object.entries<OptionRule<unknown>>(rules)) {
     const value = values[name]
-    if (value === undefined) continue
-    if (!rule.accepts(value)) throw new InvalidOptionError(path + name, rule.expected, value)
-    result[name] = value
+    if (value !== undefined) result[name] = accepted(rule, value, path + name)
   }
   return result as Partial<Options>
 }

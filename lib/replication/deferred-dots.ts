@@ -1,4 +1,4 @@
-import type { Context } from './delta.js'
+import { type Context, lastOf } from './delta.js'
 import type { Dot, RecordKey } from './replica-contract.js'
 
 /** Remembered at most. What is not is asked for when the state transfer is over, like anything that was lost. */
@@ -27,7 +27,7 @@ export class DeferredDots {
     if (dots === undefined) return []
     this.#byKey.delete(key)
     this.#size -= dots.length
-    return dots.filter(({ origin, seq }) => context.some(([member, last]) => member === origin && seq <= last))
+    return dots.filter(({ origin, seq }) => seq <= lastOf(context, origin))
   }
 
   clear(): void {

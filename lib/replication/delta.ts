@@ -9,6 +9,12 @@ export type DeltaKind = 'create' | 'write' | 'renew' | 'invalidate' | 'expire'
 /** A record's highest applied delta per member. */
 export type Context = readonly (readonly [origin: MemberId, seq: number])[]
 
+/** The last of an origin's dots that a context contains; 0: none. */
+export function lastOf(context: Context, origin: MemberId): number {
+  for (const dot of context) if (dot[0] === origin) return dot[1]
+  return 0
+}
+
 /** What one delta writes: all attributes of one request. Hot code goes through it by place. */
 export type DeltaWrites = ReadonlySmallMap<Uint8Array | undefined>
 

@@ -95,7 +95,9 @@ export class Peers {
 
   /** A member is there; a life of the same name that is away is over. One that is there may still have to hand over. */
   added(member: Member, nowMs: number): Peer {
-    for (const peer of this.#namesakes(member)) if (!peer.present) peer.gone = true
+    for (const peer of this.#peers.values()) {
+      if (peer.name === member.name && peer.id !== member.id && !peer.present) peer.gone = true
+    }
     this.#hash = undefined
     const peer = this.#peers.get(member.id) ?? this.#insert(member, nowMs)
     peer.present = true
@@ -110,7 +112,7 @@ export class Peers {
     const peer = this.#peers.get(id)
     if (peer === undefined) return
     peer.present = false
-    peer.gone ||= gone || this.#isReplaced(peer)
+    peer.gone ||= gone || this.#isReplaced(peer, this.present())
     peer.membersHash = undefined
     peer.awaySinceMs = nowMs
     this.#hash = undefined
@@ -121,12 +123,13 @@ export class Peers {
    * know better than all of us.
    */
   inherit(members: readonly KnownMember[], nowMs: number, forgetAfterMs: number): void {
+    const here = this.present()
     for (const { id, name, awayMs, gone } of members) {
       if (id === this.#self.id || awayMs > forgetAfterMs) continue
       const known = this.#peers.get(id)
       if (known === undefined && this.#peers.size >= KNOWN_MAX) continue
       const peer = known ?? this.#insert({ id, name }, nowMs - awayMs)
-      if (!peer.present) peer.gone ||= gone || (known === undefined && this.#isReplaced(peer))
+      if (!peer.present) peer.gone ||= gone || (known === undefined && this.#isReplaced(peer, here))
       this.#hash = undefined
     }
   }
@@ -146,17 +149,11 @@ export class Peers {
   }
 
   /**
-   * Whether a later life of its name is here. An earlier one says nothing: two that are cut off together do not
+   * Whether a later life of its name is among those here. An earlier one says nothing: two that are cut off together do not
    * disappear at once, and the one that goes on may be the first to.
    */
-  #isReplaced(peer: Peer): boolean {
-    const { id, name } = this.#self
-    if (name === peer.name && id > peer.id) return true
-    return this.#namesakes(peer).some(other => other.present && other.id > peer.id)
-  }
-
-  #namesakes({ id, name }: Pick<Member, 'id' | 'name'>): Peer[] {
-    return [...this.#peers.values()].filter(peer => peer.name === name && peer.id !== id)
+  #isReplaced({ id, name }: Peer, here: readonly Peer[]): boolean {
+    return [this.#self, ...here].some(other => other.name === name && other.id > id)
   }
 
   #oldest(wanted: (peer: Peer) => boolean, count: number): void {

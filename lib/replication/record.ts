@@ -1,7 +1,7 @@
 import type { MemberId } from '../membership/member.js'
 import { AttributeList, type AttributeSnapshot } from './attribute-list.js'
 import { decodeNumber } from './attribute-text.js'
-import { type Context, type Delta, NO_CONTEXT, type RecordSnapshot } from './delta.js'
+import { type Context, type Delta, lastOf, NO_CONTEXT, type RecordSnapshot } from './delta.js'
 import { attributeMix, type Hash64, keyMix, limitMix, presenceMix, xor } from './mix.js'
 import type { RecordKey, Stamp } from './replica-contract.js'
 import { type AccessStamp, compareAccess, compareStamps, NEVER } from './stamp.js'
@@ -202,12 +202,6 @@ export class ReplicaRecord {
     else this.#context = [...others.slice(Math.max(0, others.length + 1 - CONTEXT_MAX)), dot]
     this.#ownDot = others.length === 0 ? dot : undefined
   }
-}
-
-/** The last of an origin's dots that a context contains; 0: none. */
-function lastOf(context: Context, origin: MemberId): number {
-  for (const dot of context) if (dot[0] === origin) return dot[1]
-  return 0
 }
 
 /** A use alone, which may have been told by the stamp of a write. */

@@ -1,3 +1,4 @@
+import type { MemberId } from '../membership/member.js'
 import { allAgree } from './agreement.js'
 import type { BucketedMap } from './bucketed-map.js'
 import type { Peer, Peers } from './peers.js'
@@ -18,8 +19,6 @@ export class TombstoneCollector {
   readonly #peers: Peers
   readonly #tombstones: Scan
   readonly #expired: Scan
-  /** Who takes part, as of this tick. */
-  #holders: readonly Peer[] = []
 
   constructor(state: ReplicaState, peers: Peers) {
     this.#state = state
@@ -31,39 +30,40 @@ export class TombstoneCollector {
   /** Not to be called while somebody is copying them. */
   tick(): void {
     const { tombstones, expired, counters } = this.#state
-    this.#holders = tombstones.size + expired.size === 0 ? [] : this.#peers.holders(this.#state.now())
+    if (tombstones.size + expired.size === 0) return
+    const holders = this.#peers.holders(this.#state.now())
     if (tombstones.size > 0) {
       for (const key of this.#tombstones.next()) {
-        if (!this.#isForgettable(key)) continue
+        if (!this.#isForgettable(key, holders)) continue
         tombstones.delete(key)
         counters.tombstonesCollected++
       }
     }
     if (expired.size === 0 || !allAgree(this.#state, this.#peers)) return
     for (const key of this.#expired.next()) {
-      if (!this.#isSettled(key)) continue
+      if (!this.#isSettled(key, holders)) continue
       this.#state.remove(key, 'expired', 'local')
       counters.tombstonesCollected++
     }
   }
 
-  #isForgettable(key: RecordKey): boolean {
+  #isForgettable(key: RecordKey, holders: readonly Peer[]): boolean {
     const { seen, options, tombstones } = this.#state
     const creation = creationDot(key)
     if (options.rules.keepTombstoneUntilSeen && !seen.has(creation.origin, creation.seq)) return false
     const dot = tombstones.get(key)!
-    return this.#allSaw(dot.origin, dot.seq)
+    return allSaw(holders, dot.origin, dot.seq)
   }
 
   /** Whether everybody has all of the record, the expiry among it. */
-  #isSettled(key: RecordKey): boolean {
-    for (const [origin, seq] of this.#state.records.peek(key)!.context) if (!this.#allSaw(origin, seq)) return false
-    return true
+  #isSettled(key: RecordKey, holders: readonly Peer[]): boolean {
+    const { context } = this.#state.records.peek(key)!
+    return context.every(([origin, seq]) => allSaw(holders, origin, seq))
   }
+}
 
-  #allSaw(origin: string, seq: number): boolean {
-    return this.#holders.every(peer => peer.seen?.has(origin, seq) === true)
-  }
+function allSaw(holders: readonly Peer[], origin: MemberId, seq: number): boolean {
+  return holders.every(peer => peer.seen?.has(origin, seq) === true)
 }
 
 /** Goes round a map, some of it at a time. */

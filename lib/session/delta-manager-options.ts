@@ -1,7 +1,17 @@
 import { COPIES_RULE, RECEIPT_TIMEOUT_RULE } from '../channel/receipt-rules.js'
 import type { AckMode } from '../channel/topic.js'
-import { InvalidOptionError } from '../errors.js'
-import { custom, flag, type Given, oneOf, pick, type RulesOf, resolve, text, wholeNumber } from '../options.js'
+import {
+  accepted,
+  custom,
+  flag,
+  type Given,
+  oneOf,
+  pick,
+  type RulesOf,
+  resolve,
+  text,
+  wholeNumber,
+} from '../options.js'
 import type { AttributeScopeOptions } from './attribute-scope.js'
 import { type AttributeFilter, isAttributeFilter } from './local-rule.js'
 import { isMergeStrategy, MERGE_EXPECTED, type MergeStrategy } from './merge.js'
@@ -108,9 +118,9 @@ export function overridesOf(options: Given<OverridableOptions>): Partial<Overrid
  * @throws {InvalidOptionError} which option, what is allowed, what came
  */
 export function checkReceiptOptions({ ack, copies, ackTimeoutMs }: Given<OverridableOptions>): void {
-  if (ack !== undefined) check('ack', ack)
-  if (copies !== undefined) check('copies', copies)
-  if (ackTimeoutMs !== undefined) check('ackTimeoutMs', ackTimeoutMs)
+  if (ack !== undefined) accepted(OVERRIDABLE_RULES.ack, ack, 'ack')
+  if (copies !== undefined) accepted(OVERRIDABLE_RULES.copies, copies, 'copies')
+  if (ackTimeoutMs !== undefined) accepted(OVERRIDABLE_RULES.ackTimeoutMs, ackTimeoutMs, 'ackTimeoutMs')
 }
 
 /**
@@ -119,13 +129,8 @@ export function checkReceiptOptions({ ack, copies, ackTimeoutMs }: Given<Overrid
  * @throws {InvalidOptionError} which option, what is allowed, what came
  */
 export function checkChangeOptions({ detect, merge }: Given<OverridableOptions>): void {
-  if (detect !== undefined) check('detect', detect)
-  if (merge !== undefined) check('merge', merge)
-}
-
-function check(name: keyof OverridableOptions, value: unknown): void {
-  const { accepts, expected } = OVERRIDABLE_RULES[name]
-  if (!accepts(value)) throw new InvalidOptionError(name, expected, value)
+  if (detect !== undefined) accepted(OVERRIDABLE_RULES.detect, detect, 'detect')
+  if (merge !== undefined) accepted(OVERRIDABLE_RULES.merge, merge, 'merge')
 }
 
 function isNames(value: unknown): boolean {
